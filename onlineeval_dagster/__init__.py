@@ -1,0 +1,1 @@
+"""Online evaluation of LLM products: from production logs to estimates with honest intervals."""

@@ -1,0 +1,92 @@
+"""Numbers with their uncertainty, and the answer that there is none yet."""
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from onlineeval_dagster.contracts.base import Contract, Count, Finite, Instant, Key
+
+Estimand = Literal["product", "window"]
+"""`product`: the product's quality (superpopulation, clustered). `window`: this window's responses (finite)."""
+
+Grain = Literal["hour", "day"]
+
+
+class Estimate(Contract):
+    """A value with its 95 % interval. `n` rows carry information worth `n_effective` independent ones."""
+
+    value: Finite
+    low: Finite
+    high: Finite
+    n: Count
+    n_effective: Finite
+    method: Key
+    estimand: Estimand = "product"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"low <= value <= high must hold, got {self.low}, {self.value}, {self.high}")
+        return self
+
+
+class NotEnough(Contract):
+    """There is no number: `have` of what is counted, `needed` of it, and why, for a person."""
+
+    have: Count
+    needed: Count
+    reason: str
+
+
+class MetricPoint(Contract):
+    """One metric in one window of one slice: an estimate, or the reason why there is none. Grain: the first six.
+
+    slice, slice_value  `all`/`all`, or a column of a response and its value
+    judge_version       the judge version the numbers rest on, `none` for metrics without a judge
+    population          eligible responses in the window; `n` of them were observed
+    value, low, high    null exactly when `reason` is set
+    """
+
+    metric: Key
+    judge_version: Key
+    grain: Grain
+    window_start: Instant
+    slice: Key
+    slice_value: Key
+    metric_version: Key
+    population: Count
+    n: Count
+    n_effective: Finite | None = None
+    value: Finite | None = None
+    low: Finite | None = None
+    high: Finite | None = None
+    method: Key | None = None
+    estimand: Estimand = "product"
+    reason: str | None = None
+
+    @model_validator(mode="after")
+    def _value_or_reason(self) -> Self:
+        if (self.value is None) == (self.reason is None):
+            raise ValueError("a point has either a value or a reason")
+        return self
+
+
+class DeployEffect(Contract):
+    """One metric before and after one deploy: the difference with its interval, or the reason why there is none.
+
+    found  `worse`, `better` or `no_clear_change` in the metric's own direction; null where there is no number
+    """
+
+    deploy_id: Key
+    metric: Key
+    judge_version: Key
+    deployed_at: Instant
+    before: Finite | None = None
+    after: Finite | None = None
+    difference: Finite | None = None
+    low: Finite | None = None
+    high: Finite | None = None
+    n_before: Count
+    n_after: Count
+    found: Literal["worse", "better", "no_clear_change"] | None = None
+    reason: str | None = None

@@ -1,0 +1,118 @@
+"""The list of all tables in the lake: contract, key, owner and what each row means."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+from onlineeval_dagster.contracts import estimates, events, rows
+from onlineeval_dagster.contracts.arrow import arrow_schema
+from onlineeval_dagster.contracts.base import Contract
+
+DAY = pa.field("day", pa.date32(), nullable=False)
+PROVENANCE = [
+    pa.field("log_segment", pa.string(), nullable=False),
+    pa.field("log_offset", pa.int64(), nullable=False),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """One Delta table of the lake, partitioned by `day`.
+
+    day_of   which contract field decides the day (the first that is not null)
+    key      what identifies a row once duplicates are removed
+    """
+
+    name: str
+    contract: type[Contract]
+    key: tuple[str, ...]
+    day_of: tuple[str, ...]
+    description: str
+    owner: str = "team:evaluation"
+    written_by: Literal["ingest", "pipeline"] = "pipeline"
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema as stored: the contract's fields, provenance where it came from the log, and the day."""
+        provenance = PROVENANCE if self.kind is not None else []
+        return pa.schema([*arrow_schema(self.contract), *provenance, DAY])
+
+    @property
+    def kind(self) -> str | None:
+        """The log kind this table receives, if any."""
+        return next((kind for kind, contract in events.EVENTS.items() if contract is self.contract), None)
+
+
+def _event_table(
+    name: str, contract: type[Contract], description: str, *day_of: str, key: tuple[str, ...] = ("event_id",)
+) -> Table:
+    return Table(
+        name=name,
+        contract=contract,
+        key=key,
+        day_of=(*day_of, "occurred_at"),
+        description=description,
+        written_by="ingest",
+    )
+
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        _event_table("responses", events.Response, "Every LLM answer served, as it arrived.", key=("response_id",)),
+        _event_table("actions", events.Action, "Everything users did with the answers, as it arrived."),
+        _event_table("deploys", events.Deploy, "Changes put into production, with time and traffic share."),
+        _event_table("events", events.Event, "Other things worth knowing: campaigns, outages, page load times."),
+        _event_table("exposures", events.Exposure, "Units that met a variant of an experiment, with propensity."),
+        _event_table("labels", events.Label, "What people said of responses, on their response's day.", "response_at"),
+        _event_table(
+            "verdicts", events.Verdict, "What judges said, append-only, on the response's day.", "response_at"
+        ),
+        Table(
+            name="quarantine",
+            contract=rows.QuarantinedLine,
+            key=("log_segment", "log_offset"),
+            day_of=("quarantined_at",),
+            description="Lines of the log that are not events, with place, reason and text.",
+            written_by="ingest",
+        ),
+        Table(
+            name="ingested_parts",
+            contract=rows.IngestedPart,
+            key=("batch", "log_segment"),
+            day_of=("ingested_at",),
+            description="What each numbered batch took from each segment; lines = accepted + bad.",
+            written_by="ingest",
+        ),
+        Table(
+            name="signals",
+            contract=rows.Signal,
+            key=("response_id", "signal"),
+            day_of=("response_at",),
+            description="Scored observations about responses: implicit, explicit and automated.",
+        ),
+        Table(
+            name="selections",
+            contract=rows.Selection,
+            key=("response_id", "judge", "judge_version"),
+            day_of=("response_at",),
+            description="For each eligible response and judge: selected or not, stratum and inclusion probability.",
+        ),
+        Table(
+            name="metric_points",
+            contract=estimates.MetricPoint,
+            key=("metric", "judge_version", "grain", "window_start", "slice", "slice_value"),
+            day_of=("window_start",),
+            description="Each metric by hour and day and slice: value with interval, or why there is none.",
+        ),
+        Table(
+            name="deploy_effects",
+            contract=estimates.DeployEffect,
+            key=("deploy_id", "metric", "judge_version"),
+            day_of=("deployed_at",),
+            description="Each metric before and after each deploy: the difference with its interval.",
+        ),
+    )
+}
+"""The lake's tables by name, in data-flow order."""

@@ -1,0 +1,19 @@
+"""Table of contents: every room's definitions, in the order in which data flows."""
+
+import dagster as dg
+
+from onlineeval_dagster.defs import ingest, judges, metrics, quality, reports, sampling, signals, ticks, warehouse
+from onlineeval_dagster.defs.place import Place
+
+defs = dg.Definitions.merge(
+    ingest.defs,
+    signals.defs,
+    sampling.defs,
+    judges.defs,
+    warehouse.build_defs(),
+    metrics.defs,
+    reports.defs,
+    quality.defs,
+    ticks.defs,
+    dg.Definitions(resources={"place": Place()}, executor=dg.in_process_executor),
+)

@@ -1,0 +1,60 @@
+"""Verdicts: the judges look at what was selected; each reply is in the log before the next call."""
+
+import dagster as dg
+
+from onlineeval_dagster.defs.place import Place
+from onlineeval_dagster.defs.tables import RETRIES, table_spec
+from onlineeval_dagster.judges.client import Endpoint
+from onlineeval_dagster.judges.runner import RunSummary
+from onlineeval_dagster.judges.stage import mark_judged, pending_work, run_judges
+from onlineeval_dagster.lake.ingest import ingest as ingest_log
+from onlineeval_dagster.log.segments import encode, open_log
+
+SPEC = table_spec("verdicts", group="judges", deps=["selections", "responses"])
+
+
+@dg.multi_asset(specs=[SPEC], retry_policy=RETRIES, pool="judges")
+def verdicts(context: dg.AssetExecutionContext, place: Place) -> dg.MaterializeResult:
+    """Put every pending selection to its judge, journal the verdicts, and take them into the lake."""
+    settings, lake, catalog = place.settings(), place.lake(), place.catalog()
+    with place.stage("judges"):
+        pending = pending_work(lake, catalog)
+        with open_log(settings) as log:
+            summaries, refused = run_judges(
+                lake,
+                catalog,
+                pending,
+                endpoint=lambda: Endpoint(base_url=settings.openai_base_url, api_key=settings.openai_api_key),
+                record=lambda said: log.append(b"".join(encode(verdict) for verdict in said)),
+                now=place.now,
+            )
+        with place.stage("ingest"):
+            done = ingest_log(settings, lake, now=place.now())
+        mark_judged(lake, pending)
+    for summary in summaries:
+        if summary.paused_reason:
+            context.log.warning(f"judge {summary.judge} paused: {summary.paused_reason}")
+    if refused:
+        context.log.error(str(refused))
+    return dg.MaterializeResult(
+        asset_key="verdicts",
+        metadata={
+            "dagster/row_count": done.accepted.get("verdicts", 0),
+            "pending": sum(len(pending.of(judge)) for judge in catalog.live_judges),
+            "judges": dg.MetadataValue.md(_table(summaries)),
+            "problem": str(refused) if refused else "none",
+        },
+    )
+
+
+def _table(summaries: list[RunSummary]) -> str:
+    head = "| judge | version | done | failed | cost, $ | seconds | paused |\n|---|---|---|---|---|---|---|"
+    lines = [
+        f"| {s.judge} | {s.judge_version} | {s.done} | {s.failed} | {s.cost_usd:.4f} | {s.seconds:.1f} "
+        f"| {s.paused_reason or ''} |"
+        for s in summaries
+    ]
+    return "\n".join([head, *lines])
+
+
+defs = dg.Definitions(assets=[verdicts])

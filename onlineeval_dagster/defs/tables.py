@@ -1,0 +1,62 @@
+"""What Dagster shows of a table: description, owner, kinds, columns, and the days a run touched."""
+
+from collections.abc import Collection
+from datetime import date
+
+import dagster as dg
+import pyarrow as pa
+
+from onlineeval_dagster.contracts.tables import TABLES
+
+# Partitions are for the eye and for backfills; the lake holds whatever days there are.
+DAYS = dg.DailyPartitionsDefinition(start_date="2023-01-01", end_offset=1)
+RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
+
+
+def table_spec(name: str, *, group: str, deps: Collection[str] = (), by_day: bool = False) -> dg.AssetSpec:
+    """The asset of one table of the lake."""
+    table = TABLES[name]
+    return dg.AssetSpec(
+        key=name,
+        description=f"{table.description}\n\nContract:\n\n{table.contract.__doc__}",
+        group_name=group,
+        owners=[table.owner],
+        kinds={"delta", "parquet"},
+        deps=list(deps),
+        partitions_def=DAYS if by_day else None,
+        metadata={
+            "dagster/column_schema": columns(table.schema),
+            "dagster/table_name": f"lake.{name}",
+            "key": ", ".join(table.key),
+        },
+    )
+
+
+def columns(schema: pa.Schema) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(field.name, str(field.type), constraints=dg.TableColumnConstraints(nullable=field.nullable))
+            for field in schema
+        ]
+    )
+
+
+def backfill_days(context: dg.AssetExecutionContext) -> list[date] | None:
+    """The days a backfill asks for; None in a tick, where the lake says what changed."""
+    if not context.has_partition_key and not context.has_partition_key_range:
+        return None
+    return [date.fromisoformat(key) for key in context.partition_keys]
+
+
+def tell_days(context: dg.AssetExecutionContext, key: str, days: Collection[date]) -> None:
+    """Report the days a tick rewrote as partitions, so that the UI shows what is there."""
+    for day in sorted(days):
+        context.log_event(dg.AssetMaterialization(asset_key=key, partition=day.isoformat()))
+
+
+def listed(days: Collection[date]) -> str:
+    """`2026-11-01 … 2026-11-14 (14 days)`, or none."""
+    if not days:
+        return "none"
+    first, last = min(days), max(days)
+    return f"{first}" if first == last else f"{first} … {last} ({len(days)} days)"

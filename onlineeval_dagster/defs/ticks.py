@@ -1,0 +1,108 @@
+"""When things run: the tick over everything, sensors on the log and on deploys, the nightly full check, the report."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import dagster as dg
+
+from onlineeval_dagster.contracts.tables import TABLES
+from onlineeval_dagster.defs.place import Place
+from onlineeval_dagster.defs.quality import FULL
+from onlineeval_dagster.lake.scan import first_rows, rows
+from onlineeval_dagster.lake.waiting import waiting_key
+from onlineeval_dagster.progress import waiting
+
+REPORTS = dg.AssetSelection.groups("reports")
+EVERYTHING = dg.AssetSelection.all() - REPORTS
+
+tick = dg.define_asset_job(
+    "tick",
+    selection=EVERYTHING | dg.AssetSelection.all_asset_checks(),
+    description="Pull what is ready in the log through signals, sampling, judges and dbt to estimates.",
+    executor_def=dg.in_process_executor,
+)
+report = dg.define_asset_job(
+    "report",
+    selection=REPORTS,
+    description="The daily report of one day.",
+    executor_def=dg.in_process_executor,
+)
+
+
+@dg.op(pool="lake")
+def tidy(context: dg.OpExecutionContext, place: Place) -> None:
+    """Merge the parts of days that have several, and remove files that nothing needs any more."""
+    lake = place.lake()
+    for table in TABLES:
+        merged, removed = lake.compact(table), lake.vacuum(table)
+        if merged or removed:
+            context.log.info(f"{table}: {merged} days merged, {removed} files removed")
+
+
+@dg.job(description="Compact the lake's days and remove what no version needs.", executor_def=dg.in_process_executor)
+def tidy_lake() -> None:
+    tidy()
+
+
+@dg.sensor(job=tick, minimum_interval_seconds=15, default_status=dg.DefaultSensorStatus.RUNNING)
+def sealed_segments(context: dg.SensorEvaluationContext, place: Place) -> dg.SensorResult | dg.SkipReason:
+    """Start a tick when the log holds something that is not in the lake yet."""
+    key = waiting_key(place.settings(), now=place.now())
+    if key is None:
+        return dg.SkipReason("nothing new in the log")
+    if key == context.cursor:
+        return dg.SkipReason("the run for this content has been requested")
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key)], cursor=key)
+
+
+LOOKS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24)}
+
+
+@dg.sensor(job=tick, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+def deploys_seen(place: Place) -> Iterator[dg.RunRequest]:
+    """Evaluate what follows a deploy: one run as soon as it is known, one an hour and one a day after it."""
+    now, lake = place.now(), place.lake()
+    recent = {day for day in lake.days("deploys") if day >= now.date() - timedelta(days=2)}
+    for deploy in rows(lake, first_rows("deploys"), {"deploys": recent}).to_pylist():
+        due = ["seen", *(name for name, age in LOOKS.items() if now >= deploy["occurred_at"] + age)]
+        for look in due:
+            yield dg.RunRequest(
+                run_key=f"deploy:{deploy['deploy_id']}:{look}",
+                tags={"onlineeval/deploy": deploy["deploy_id"], "onlineeval/look": look},
+            )
+
+
+@dg.schedule(job=tick, cron_schedule="*/5 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
+def every_five_minutes(context: dg.ScheduleEvaluationContext, place: Place) -> dg.RunRequest | dg.SkipReason:
+    """Catches what no sensor sees: verdicts that failed, a catalog that changed, a run that was killed."""
+    work = waiting(place.settings(), place.catalog(), now=place.now())
+    if not work:
+        return dg.SkipReason("everything is up to date")
+    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
+
+
+nightly = dg.ScheduleDefinition(
+    name="nightly",
+    job=tick,
+    cron_schedule="30 2 * * *",
+    tags={FULL: "true"},
+    description="A tick whose checks read every day.",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+tidying = dg.ScheduleDefinition(
+    name="tidying", job=tidy_lake, cron_schedule="0 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+)
+
+
+@dg.schedule(job=report, cron_schedule="0 5 * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
+def every_morning(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """The report of the day that just ended (UTC)."""
+    day = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()
+    return dg.RunRequest(run_key=f"report:{day}", partition_key=day)
+
+
+defs = dg.Definitions(
+    jobs=[tick, report, tidy_lake],
+    sensors=[sealed_segments, deploys_seen],
+    schedules=[every_five_minutes, nightly, tidying, every_morning],
+)

@@ -1,0 +1,122 @@
+"""dbt counts: staging and marts of moments over the touched days, its tests as asset checks."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import orjson
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
+
+from onlineeval_dagster.defs.place import Place
+from onlineeval_dagster.defs.tables import listed
+from onlineeval_dagster.lake.lock import holding
+from onlineeval_dagster.warehouse.duckdb import Shape, dbt_vars, finish, in_chunks, plan_build, prepare, table_shapes
+
+_PARSE_SECONDS = 120
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def project_folder() -> Path:
+    """The dbt project: beside the package in a checkout, inside it in a wheel."""
+    beside = _PACKAGE.parent / "dbt_project"
+    return beside if beside.is_dir() else _PACKAGE / "dbt_project"
+
+
+def dbt_executable() -> str:
+    """The dbt of this environment, which need not be activated."""
+    beside = Path(sys.executable).with_name("dbt")
+    return str(beside) if beside.exists() else "dbt"
+
+
+def load_project() -> DbtProject:
+    """The project with a manifest that is newer than its sources; dbt parses where it is not."""
+    settings = Place().settings()
+    project = DbtProject(project_dir=project_folder(), target_path=settings.home / "dbt" / "parsed")
+    with holding(
+        settings.home / "locks" / "dbt.lock", what="the dbt manifest", purpose="parsing", wait_seconds=_PARSE_SECONDS
+    ):
+        if not _is_current(project.manifest_path):
+            dbt = DbtCliResource(project_dir=project, dbt_executable=dbt_executable())
+            dbt.cli(["parse", "--quiet"], target_path=project.target_path).wait()
+    return project
+
+
+def _is_current(manifest: Path) -> bool:
+    sources = [path for path in project_folder().rglob("*") if path.suffix in {".sql", ".yml"}]
+    return manifest.exists() and manifest.stat().st_mtime >= max(path.stat().st_mtime for path in sources)
+
+
+class Translator(DagsterDbtTranslator):
+    """dbt's models in the words of the house."""
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        return str(dbt_resource_props["fqn"][1])
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str] | None:  # noqa: ARG002
+        return ["team:evaluation"]
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        if dbt_resource_props["resource_type"] == "source":
+            return dg.AssetKey(dbt_resource_props["name"])
+        return dg.AssetKey(dbt_resource_props["alias"])
+
+
+PROJECT = load_project()
+
+
+@dbt_assets(
+    name="warehouse",
+    manifest=PROJECT.manifest_path,
+    project=PROJECT,
+    dagster_dbt_translator=Translator(settings=DagsterDbtTranslatorSettings(enable_source_tests_as_checks=True)),
+    pool="warehouse",
+)
+def warehouse(context: dg.AssetExecutionContext, dbt: DbtCliResource, place: Place) -> Iterator[Any]:
+    """Build the touched days: the lake shown as views, dbt over them, then the build recorded.
+
+    Without partitions: which days a run builds is known only once the log has been taken in. To build a day again,
+    backfill `signals` of that day; the next tick builds what changed.
+    """
+    file, lake, catalog = place.settings().warehouse_file, place.lake(), place.catalog()
+    arguments = ["--vars", orjson.dumps(dbt_vars(file, catalog)).decode(), "--exclude-resource-type", "unit_test"]
+    # A folder for runs alone: the manifest that Dagster reads is not written under its eyes.
+    target = place.settings().home / "dbt" / "run"
+    with place.warehouse("building"):
+        build = plan_build(file, lake, catalog)
+        days = build.days if build else ()
+        *earlier, last = in_chunks(lake, days)
+        for chunk in earlier:
+            prepare(file, lake, chunk)
+            dbt.cli(["build", *arguments], target_path=target).wait()
+        prepare(file, lake, last)
+        events = list(dbt.cli(["build", *arguments], context=context, target_path=target).stream())
+        if build is not None:
+            finish(file, build)
+        shapes = table_shapes(file)
+    yield from (_with_shape(event, shapes) for event in events)
+    context.log.info(f"built days {listed(days)}")
+
+
+def _with_shape(event: Any, shapes: Mapping[str, Shape]) -> Any:
+    """A model's event with its columns and its number of rows."""
+    if not isinstance(event, dg.Output | dg.AssetMaterialization | dg.MaterializeResult):
+        return event
+    name = event.output_name if isinstance(event, dg.Output) else (event.asset_key or dg.AssetKey("?")).path[-1]
+    shape = shapes.get(name)
+    if shape is None:
+        return event
+    listed_columns = [dg.TableColumn(column, kind) for column, kind in shape.columns.items()]
+    told: dict[str, Any] = {"dagster/column_schema": dg.TableSchema(columns=listed_columns)}
+    if shape.rows is not None:
+        told["dagster/row_count"] = shape.rows
+    if isinstance(event, dg.Output):
+        return event.with_metadata({**event.metadata, **told})
+    return event._replace(metadata={**(event.metadata or {}), **told})
+
+
+def build_defs() -> dg.Definitions:
+    return dg.Definitions(
+        assets=[warehouse], resources={"dbt": DbtCliResource(project_dir=PROJECT, dbt_executable=dbt_executable())}
+    )

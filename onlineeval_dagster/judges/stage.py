@@ -1,0 +1,125 @@
+"""Which selected responses still wait for a verdict, and what to hand to the judges. Every verdict goes to the log."""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import pyarrow as pa
+
+from onlineeval_dagster.catalog.judge_file import Judge
+from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.contracts.tables import TABLES
+from onlineeval_dagster.errors import JudgeError
+from onlineeval_dagster.judges.client import Endpoint
+from onlineeval_dagster.judges.runner import Record, RunSummary, judge_all
+from onlineeval_dagster.judges.work import WorkItem
+from onlineeval_dagster.lake.delta import Lake
+from onlineeval_dagster.lake.scan import engine, rows, scan_files
+
+ATTEMPTS = 3
+"""Verdicts that failed are asked for again in later runs, so often in all; a local judge never changes its mind."""
+
+# A judge that was paused catches up on so many days; what is older stays pending.
+CATCH_UP_DAYS = 7
+
+_PENDING_SQL = """
+with tried as (
+    select response_id, judge, judge_version, count(distinct attempt) as attempts, count(score) as scores
+    from verdicts
+    where replicate = 0
+    group by all
+)
+select
+    selections.response_id,
+    selections.judge,
+    selections.inclusion_probability,
+    selections.stratum,
+    selections.day,
+    coalesce(tried.attempts, 0) as attempt
+from selections
+join versions using (judge, judge_version)
+left join tried using (response_id, judge, judge_version)
+where selections.state = 'selected' and coalesce(tried.scores, 0) = 0 and coalesce(tried.attempts, 0) < attempts_allowed
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """Selected responses without a verdict: columns response_id, judge, inclusion_probability, stratum, day, attempt.
+
+    selections_version  of the lake that this was read from
+    """
+
+    work: pa.Table
+    selections_version: int
+
+    def of(self, judge: Judge) -> pa.Table:
+        names = self.work.column("judge").to_pylist()
+        return self.work.filter(pa.array([name == judge.name for name in names], pa.bool_()))
+
+
+def pending_work(lake: Lake, catalog: Catalog) -> Pending:
+    """What waits: on the days with new selections, and on the last days that have any."""
+    changes = lake.changes("selections", lake.read_through("verdicts", "selections"))
+    have = lake.days("selections")
+    recent = {day for day in have if have and day > max(have) - timedelta(days=CATCH_UP_DAYS)}
+    days = (changes.days | recent) & have
+    judges = catalog.live_judges
+    versions = pa.table(
+        {
+            "judge": pa.array([judge.name for judge in judges], pa.string()),
+            "judge_version": pa.array([judge.version for judge in judges], pa.string()),
+            "attempts_allowed": pa.array([1 if judge.is_local else ATTEMPTS for judge in judges], pa.int64()),
+        }
+    )
+    work = rows(lake, _PENDING_SQL, {"selections": days, "verdicts": days}, versions=versions)
+    return Pending(work=work, selections_version=changes.version)
+
+
+def run_judges(
+    lake: Lake,
+    catalog: Catalog,
+    pending: Pending,
+    *,
+    endpoint: Callable[[], Endpoint],
+    record: Record,
+    now: Callable[[], datetime],
+) -> tuple[list[RunSummary], JudgeError | None]:
+    """Ask every live judge for its pending verdicts; a judge that cannot be asked leaves the others their work.
+
+    Returns a summary a judge, and the error that kept the remote ones from starting (a missing key), if any.
+    """
+    judges = [judge for judge in catalog.live_judges if len(pending.of(judge))]
+    local = [(judge, _items(lake, pending.of(judge))) for judge in judges if judge.is_local]
+    remote = [(judge, _items(lake, pending.of(judge))) for judge in judges if not judge.is_local]
+    summaries = judge_all(local, endpoint=endpoint, record=record, now=now)
+    try:
+        return summaries + judge_all(remote, endpoint=endpoint, record=record, now=now), None
+    except JudgeError as error:
+        return summaries, error
+
+
+def mark_judged(lake: Lake, pending: Pending) -> None:
+    """Record that every selection up to `pending` has been put to its judges; failures are found by the catch-up."""
+    lake.append("verdicts", TABLES["verdicts"].schema.empty_table(), reads={"selections": pending.selections_version})
+
+
+def _items(lake: Lake, work: pa.Table) -> Iterator[WorkItem]:
+    """The responses' texts with their work, read in batches: memory stays flat."""
+    days: Collection[date] = set(work.column("day").to_pylist())
+    with engine(lake, {"responses": days}) as connection:
+        connection.register("work", work)
+        places = connection.sql(
+            "select response_id, file_name, log_segment, log_offset from responses semi join work using (response_id) "
+            "qualify row_number() over (partition by response_id order by received_at, log_segment, log_offset) = 1"
+        ).to_arrow_table()
+        connection.register("places", places)
+        texts = connection.sql(
+            "select response_id, occurred_at as response_at, query, response, context, conversation, environment, app, "
+            "work.inclusion_probability, work.stratum, work.attempt "
+            f"from ({scan_files('responses', places.column('file_name').unique().to_pylist())}) as text "
+            "join places using (file_name, log_segment, log_offset, response_id) join work using (response_id)"
+        ).to_arrow_reader(5_000)
+        for batch in texts:
+            for row in batch.to_pylist():
+                yield WorkItem(**row)

@@ -1,0 +1,70 @@
+"""Questions to the lake: SQL over the file lists that Delta gives, never over a glob."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+
+import duckdb
+import pyarrow as pa
+
+from onlineeval_dagster.contracts.arrow import INSTANT
+from onlineeval_dagster.contracts.tables import TABLES
+from onlineeval_dagster.lake.delta import Lake
+
+_SQL_TYPES = {
+    pa.string(): "varchar",
+    pa.int64(): "bigint",
+    pa.float64(): "double",
+    pa.bool_(): "boolean",
+    pa.date32(): "date",
+    INSTANT: "timestamptz",
+}
+
+
+def scan(lake: Lake, name: str, days: Collection[date] | None = None) -> str:
+    """A select over a table's current files, of `days` or all: every column of the contract, typed, rows or none."""
+    return scan_files(name, lake.files(name, days))
+
+
+def scan_files(name: str, files: Sequence[str]) -> str:
+    """The same over stated files of table `name`, with `file_name`: the part a row stands in."""
+    typed = ", ".join(f"null::{_SQL_TYPES[field.type]} as {field.name}" for field in TABLES[name].schema)
+    empty = f"select {typed}, null::varchar as file_name where false"
+    if not files:
+        return empty
+    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
+    # The empty select carries columns that parts written before them do not have.
+    return (
+        f"{empty} union all by name select * from "
+        f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true, filename = 'file_name')"
+    )
+
+
+def first_rows(name: str) -> str:
+    """A select of a table's rows without duplicates: of each key the first by arrival, then by place in the log."""
+    key = ", ".join(TABLES[name].key)
+    return (
+        f"select * from {name} qualify row_number() over "
+        f"(partition by {key} order by received_at, log_segment, log_offset) = 1"
+    )
+
+
+@contextmanager
+def engine(lake: Lake, tables: Mapping[str, Collection[date] | None]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory DuckDB with a view for each of `tables`, limited to its days (None: all). Times are UTC."""
+    connection = duckdb.connect()
+    try:
+        connection.execute("set timezone = 'UTC'")
+        for name, days in tables.items():
+            connection.execute(f"create view {name} as {scan(lake, name, days)}")
+        yield connection
+    finally:
+        connection.close()
+
+
+def rows(lake: Lake, sql: str, tables: Mapping[str, Collection[date] | None], **arrow: pa.Table) -> pa.Table:
+    """The answer to `sql` over views of `tables` (see `engine`) and the Arrow tables given by name."""
+    with engine(lake, tables) as connection:
+        for name, table in arrow.items():
+            connection.register(name, table)
+        return connection.sql(sql).to_arrow_table()

@@ -1,0 +1,194 @@
+"""Log lines by the million into tables: DuckDB takes the lines that are surely good, `parse_line` all others.
+
+The rows are the same, value for value, as `parse_line` would give one by one (tests/lake/test_sieve.py).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineeval_dagster.contracts.arrow import to_table
+from onlineeval_dagster.contracts.base import Contract, LogEvent
+from onlineeval_dagster.contracts.tables import Table
+from onlineeval_dagster.lake.lines import Lines, Offsets, Piece, lay_out
+from onlineeval_dagster.lake.sieve_sql import KINDS, coded_lines, sifted_rows, unknown_fields
+from onlineeval_dagster.log.reader import TABLE_OF, BadLine, parse_line
+
+# DuckDB's threads take whole Arrow batches each: with one batch a file a single thread does it all.
+_BATCH_LINES = 8192
+# A file of noise has a line in every other byte: what is kept of each must not fill the memory.
+_MOST_LINES = 400_000
+# Fewer lines are parsed one by one as fast.
+SECOND_LOOK_AT = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedLine:
+    """A bad line and its place."""
+
+    segment: str
+    offset: int
+    bad: BadLine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sifted:
+    """What some lines hold.
+
+    rows     by table of the lake and day, in the table's schema
+    refused  the bad lines, in order
+    lines    by segment, how many there were (blank ones are none)
+    """
+
+    rows: dict[tuple[str, date], pa.Table]
+    refused: list[RefusedLine]
+    lines: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Placed:
+    event: LogEvent
+    place: int
+
+
+_Parsed = tuple[dict[tuple[str, date], list[_Placed]], list[RefusedLine]]
+"""Events by kind and day, and the bad lines."""
+
+
+class Sieve:
+    """Sifts lines. Holds an in-memory DuckDB; `now` and `retention_days` are those of `parse_line`.
+
+    second_look_at  from how many unsure lines of a kind on they are searched for unknown fields by DuckDB
+    """
+
+    def __init__(self, *, now: datetime, retention_days: int, second_look_at: int = SECOND_LOOK_AT) -> None:
+        self._now, self._retention_days, self._second_look_at = now, retention_days, second_look_at
+        self._engine = duckdb.connect()
+        self._engine.execute("set timezone = 'UTC'")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._engine.close()
+
+    def sift(self, pieces: Sequence[Piece]) -> Iterator[Sifted]:
+        """The rows and the bad lines of `pieces`, some at a time. Raises LogError when a segment cannot be read."""
+        lines = lay_out(pieces)
+        for begin in range(0, len(lines.start), _MOST_LINES):
+            yield self._sift(lines.slice(begin, begin + _MOST_LINES))
+
+    def _sift(self, lines: Lines) -> Sifted:
+        unsure = lines.said.copy()
+        rows: dict[tuple[str, date], list[pa.Table]] = {}
+        for kind, found in self._sure(lines):
+            for day, sure in _by_day(found):
+                places = sure.column("_place").to_numpy()
+                unsure[places] = False
+                stored = _in_schema(TABLE_OF[kind], sure, _provenance(lines, places))
+                rows.setdefault((TABLE_OF[kind].name, day), []).append(stored)
+        slow, refused = self._parsed(lines, np.flatnonzero(unsure))
+        for (kind, day), placed in slow.items():
+            stored = _from_events(TABLE_OF[kind], day, placed, lines)
+            rows.setdefault((TABLE_OF[kind].name, day), []).append(stored)
+        return Sifted(
+            rows={place: pa.concat_tables(tables) for place, tables in rows.items()},
+            refused=refused,
+            lines=_counted(lines),
+        )
+
+    def _sure(self, lines: Lines) -> Iterator[tuple[str, pa.Table]]:
+        """What DuckDB reads, by kind: the place of the line in `_place`; a null `day` where a row is not sure."""
+        asked = pa.table([lines.column, pa.array(lines.readable)], names=["line", "readable"])
+        self._engine.register("asked", _in_batches(asked))
+        codes = self._engine.sql(coded_lines("asked")).to_arrow_table().column("code")
+        self._engine.unregister("asked")
+        place = pa.array(np.arange(len(lines.start)))
+        coded = pa.table([place, lines.column, codes], names=["place", "line", "code"])
+        for code in sorted(code for code in codes.unique().to_pylist() if code):
+            kind = KINDS[code - 1]
+            found = self._sifted(kind, coded, [])
+            yield kind, found
+            rest = found.column("_place").filter(found.column("day").is_null())
+            if len(rest) and len(rest) >= self._second_look_at:
+                yield kind, self._with_unknown_fields(kind, coded.take(rest))
+
+    def _with_unknown_fields(self, kind: str, coded: pa.Table) -> pa.Table:
+        """A second look at lines that were not sure: with the fields that the contract does not know."""
+        self._engine.register("coded", _in_batches(coded))
+        names = [name for name, _ in self._engine.sql(unknown_fields(kind, "coded")).fetchall()]
+        return self._sifted(kind, coded, names)
+
+    def _sifted(self, kind: str, coded: pa.Table, unknown: list[str]) -> pa.Table:
+        self._engine.register("coded", _in_batches(coded))
+        sql = sifted_rows(kind, "coded", unknown=unknown, now=self._now, retention_days=self._retention_days)
+        return self._engine.sql(sql).to_arrow_table()
+
+    def _parsed(self, lines: Lines, places: Offsets) -> _Parsed:
+        """The lines at `places`, one by one."""
+        events: dict[tuple[str, date], list[_Placed]] = {}
+        refused: list[RefusedLine] = []
+        for place in places.tolist():
+            said = parse_line(lines.text(place), now=self._now, retention_days=self._retention_days)
+            if isinstance(said, BadLine):
+                segment = lines.pieces[lines.owner[place]].segment
+                refused.append(RefusedLine(segment=segment, offset=int(lines.start[place]), bad=said))
+            else:
+                kind: str = getattr(said, "kind")  # noqa: B009 - each kind declares its own
+                day = day_of(TABLE_OF[kind], said)
+                events.setdefault((kind, day), []).append(_Placed(event=said, place=place))
+        return events, refused
+
+
+def day_of(table: Table, row: Contract) -> date:
+    """The day of the lake that a row belongs to."""
+    moments: list[datetime] = [moment for name in table.day_of if (moment := getattr(row, name)) is not None]
+    return moments[0].astimezone(UTC).date()
+
+
+def _in_batches(table: pa.Table) -> pa.Table:
+    return pa.Table.from_batches(table.to_batches(max_chunksize=_BATCH_LINES), table.schema)
+
+
+def _provenance(lines: Lines, places: Offsets) -> dict[str, pa.Array]:
+    names = pa.array([piece.segment for piece in lines.pieces], pa.string())
+    return {
+        "log_segment": names.take(pa.array(lines.owner[places])),
+        "log_offset": pa.array(lines.start[places]),
+    }
+
+
+def _by_day(found: pa.Table) -> Iterator[tuple[date, pa.Table]]:
+    """The rows of each day; those without one are left out."""
+    column = found.column("day")
+    for day in sorted(day for day in pc.unique(column).to_pylist() if day is not None):
+        yield day, found.filter(pc.equal(column, pa.scalar(day, pa.date32())))
+
+
+def _from_events(table: Table, day: date, placed: list[_Placed], lines: Lines) -> pa.Table:
+    events: list[Contract] = [each.event for each in placed]
+    rows = to_table(events, table.contract).append_column("day", pa.array([day] * len(events), pa.date32()))
+    return _in_schema(table, rows, _provenance(lines, np.array([each.place for each in placed])))
+
+
+def _in_schema(table: Table, rows: pa.Table, extra: dict[str, Any]) -> pa.Table:
+    for name, values in extra.items():
+        rows = rows.append_column(name, values)
+    return rows.select(table.schema.names).cast(table.schema)
+
+
+def _counted(lines: Lines) -> dict[str, int]:
+    counts = np.bincount(lines.owner[lines.said], minlength=len(lines.pieces)).tolist()
+    total: dict[str, int] = {}
+    for piece, count in zip(lines.pieces, counts, strict=True):
+        total[piece.segment] = total.get(piece.segment, 0) + count
+    return total

@@ -1,0 +1,31 @@
+"""What of the log is not in the lake yet, without taking it in."""
+
+import hashlib
+from datetime import datetime
+
+from onlineeval_dagster.lake.delta import Lake
+from onlineeval_dagster.lake.ingest import _standing as standing
+from onlineeval_dagster.log.segments import ready_segments
+from onlineeval_dagster.settings import Settings
+
+
+def waiting_bytes(settings: Settings, *, now: datetime) -> int:
+    """Bytes of the log that a run would take in."""
+    return sum(size for _, size in _waiting(settings, now))
+
+
+def waiting_key(settings: Settings, *, now: datetime) -> str | None:
+    """A key of what waits; None where nothing does. The same content gives the same key, whenever it is asked."""
+    waiting = _waiting(settings, now)
+    if not waiting:
+        return None
+    return hashlib.sha256(repr(waiting).encode()).hexdigest()[:16]
+
+
+def _waiting(settings: Settings, now: datetime) -> list[tuple[str, int]]:
+    """Segment and untaken bytes, by name; a batch that was begun and not done is among them."""
+    _, offsets, unfinished = standing(settings, Lake(settings.lake_folder))
+    segments = ready_segments(settings.log_folder, now=now, idle_seconds=settings.rotate_seconds)
+    begun = [(f"batch {unfinished.number}", 1)] if unfinished else []
+    left = [(segment.name, segment.size - offsets.get(segment.name, 0)) for segment in segments]
+    return begun + [(name, size) for name, size in left if size > 0]

@@ -1,0 +1,184 @@
+"""From the warehouse's moments to the lake's metric points and deploy effects: whole touched days."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.contracts.tables import TABLES
+from onlineeval_dagster.lake.delta import Lake
+from onlineeval_dagster.metrics.estimates import Estimates, difference, estimate_means, estimate_rates
+from onlineeval_dagster.metrics.moments import CELL_COLUMNS, GROUP_COLUMNS, Moments, moments_from_cells
+from onlineeval_dagster.warehouse.duckdb import built_since, query
+
+POINT_KEY = ("metric", "judge_version", "grain", "window_start", "slice", "slice_value", "metric_version", "day")
+EFFECT_KEY = ("metric", "judge_version", "deploy_id", "deployed_at")
+
+# A change is looked for in every metric after every deploy: at 95 % one of twenty would cry wolf.
+EFFECT_LEVEL = 0.99
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimated:
+    """Days rewritten, points in them, and how many of these have a number."""
+
+    days: tuple[date, ...]
+    points: int
+    answered: int
+
+
+def estimate_points(file: Path, lake: Lake, catalog: Catalog, *, days: Collection[date] | None = None) -> Estimated:
+    """Estimate the points of the days built since the last call (or of `days`, for a backfill); put them in place."""
+    number, built = built_since(file, lake.read_through("metric_points", "warehouse"))
+    wanted = sorted(built if days is None else days)
+    if not wanted:
+        return Estimated(days=(), points=0, answered=0)
+    schema = TABLES["metric_points"].schema
+    tables = [_points(file, kind, names, wanted) for kind, names in _families(catalog).items()]
+    points = pa.concat_tables([schema.empty_table(), *tables])
+    lake.replace_days("metric_points", wanted, points, reads={"warehouse": number} if days is None else None)
+    return Estimated(days=tuple(wanted), points=len(points), answered=len(points) - points.column("value").null_count)
+
+
+def estimate_effects(file: Path, lake: Lake, catalog: Catalog) -> int:
+    """Estimate before and after of each deploy that the last build touched; returns the number of effects."""
+    number, built = built_since(file, lake.read_through("deploy_effects", "warehouse"))
+    if not built:
+        return 0
+    schema = TABLES["deploy_effects"].schema
+    tables = [_effects(file, catalog, kind, names) for kind, names in _families(catalog).items()]
+    effects = pa.concat_tables([schema.empty_table(), *tables])
+    days = {min(built) + timedelta(days=shift) for shift in range(-8, (max(built) - min(built)).days + 9)}
+    lake.replace_days("deploy_effects", days, effects, reads={"warehouse": number})
+    return len(effects)
+
+
+Family = tuple[str, tuple[float, float] | None]
+"""How a metric is estimated: `rate`, or `mean` with the bounds of its scale where it has some."""
+
+
+def _families(catalog: Catalog) -> Mapping[Family, list[str]]:
+    """Metrics that one call estimates together."""
+    scales = {judge.name: (float(min(judge.scale)), float(max(judge.scale))) for judge in catalog.judges}
+    families: dict[Family, list[str]] = {}
+    for name, metric in catalog.metrics.metrics.items():
+        bounded = metric.kind == "mean" and metric.unit == "score" and metric.judge is not None
+        bounds = scales[metric.judge] if bounded and metric.judge is not None else None
+        families.setdefault((metric.kind, bounds), []).append(name)
+    return families
+
+
+def _moments(file: Path, table: str, key: Collection[str], names: list[str], where: str) -> tuple[pa.Table, Moments]:
+    """The cells of some metrics, numbered by group, and the same as moments."""
+    columns = ", ".join([*key, "stratum", *CELL_COLUMNS, *GROUP_COLUMNS])
+    listed = ", ".join(f"'{name}'" for name in names)
+    cells = query(
+        file,
+        f"select {columns}, dense_rank() over (order by {', '.join(key)}) - 1 as position "
+        f"from marts.{table} where metric in ({listed}) and {where} order by position, stratum",
+    )
+    numbers = {name: cells.column(name).cast(pa.float64()).to_numpy() for name in (*CELL_COLUMNS, *GROUP_COLUMNS)}
+    return cells, moments_from_cells(cells.column("position").to_numpy(), numbers)
+
+
+def _estimates(family: Family, moments: Moments, *, level: float = 0.95) -> Estimates:
+    kind, bounds = family
+    if kind == "rate":
+        return estimate_rates(moments, level=level)
+    return estimate_means(moments, bounds=bounds, level=level)
+
+
+def _points(file: Path, family: Family, names: list[str], days: list[date]) -> pa.Table:
+    listed = ", ".join(f"date '{day}'" for day in days)
+    cells, moments = _moments(file, "metric_moments", POINT_KEY, names, f"day in ({listed})")
+    schema = TABLES["metric_points"].schema
+    if not len(cells):
+        return schema.empty_table()
+    estimates = _estimates(family, moments)
+    _, first = np.unique(moments.cell_group, return_index=True)
+    keys = cells.select(POINT_KEY).take(first)
+    count = len(first)
+    columns: dict[str, Any] = {name: keys.column(name) for name in POINT_KEY} | {
+        "population": moments.sum_of_cells(moments.population).astype(np.int64),
+        "n": estimates.n,
+        "n_effective": _known(estimates.n_effective, estimates.answered),
+        "value": _known(estimates.value, estimates.answered),
+        "low": _known(estimates.low, estimates.answered),
+        "high": _known(estimates.high, estimates.answered),
+        "method": pa.repeat(estimates.method, count),
+        "estimand": pa.repeat(estimates.estimand, count),
+        "reason": _reasons(estimates),
+    }
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _effects(file: Path, catalog: Catalog, family: Family, names: list[str]) -> pa.Table:
+    cells, moments = _moments(file, "deploy_moments", (*EFFECT_KEY, "side"), names, "true")
+    schema = TABLES["deploy_effects"].schema
+    if not len(cells):
+        return schema.empty_table()
+    estimates = _estimates(family, moments, level=EFFECT_LEVEL)
+    _, first = np.unique(moments.cell_group, return_index=True)
+    keys = cells.select([*EFFECT_KEY, "side"]).take(first).to_pylist()
+    sides: dict[tuple[Any, ...], dict[str, int]] = {}
+    for position, key in enumerate(keys):
+        sides.setdefault(tuple(key[name] for name in EFFECT_KEY), {})[key["side"]] = position
+    both = {key: at for key, at in sides.items() if len(at) == 2}
+    after = _at(estimates, [at["after"] for at in both.values()])
+    before = _at(estimates, [at["before"] for at in both.values()])
+    change = difference(after, before)
+    known = change.answered
+    columns: dict[str, Any] = {name: [key[at] for key in both] for at, name in enumerate(EFFECT_KEY)} | {
+        "before": _known(before.value, known),
+        "after": _known(after.value, known),
+        "difference": _known(change.value, known),
+        "low": _known(change.low, known),
+        "high": _known(change.high, known),
+        "n_before": before.n,
+        "n_after": after.n,
+        "reason": pa.array(change.reason.tolist(), pa.string()),
+        "day": [key[3].date() for key in both],
+    }
+    directions = [catalog.metrics.metrics[key[0]].direction for key in both]
+    columns["found"] = [
+        _found(low, high, direction) if ok else None
+        for low, high, direction, ok in zip(change.low, change.high, directions, known, strict=True)
+    ]
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _found(low: float, high: float, direction: str) -> str:
+    """What a difference means for a metric where more is better (`up`) or worse (`down`)."""
+    if low <= 0 <= high or direction == "none":
+        return "no_clear_change"
+    return "better" if (low > 0) == (direction == "up") else "worse"
+
+
+def _at(estimates: Estimates, positions: list[int]) -> Estimates:
+    """The same columns at some positions."""
+    index = np.asarray(positions, dtype=np.int64)
+    columns = {
+        field.name: value[index]
+        for field in fields(estimates)
+        if isinstance(value := getattr(estimates, field.name), np.ndarray)
+    }
+    return replace(estimates, **columns)
+
+
+def _known(numbers: np.ndarray, answered: np.ndarray) -> pa.Array:
+    return pa.array(numbers, pa.float64(), mask=~answered)
+
+
+def _reasons(estimates: Estimates) -> pa.Array:
+    """`too few judged responses: 12 of 29`; null where there is a number."""
+    words = pa.array(estimates.reason.tolist(), pa.string())
+    have = pc.cast(pa.array(estimates.have), pa.string())
+    needed = pc.cast(pa.array(estimates.needed), pa.string())
+    join = pc.binary_join_element_wise  # pyright: ignore[reportAttributeAccessIssue]  # made when pyarrow loads
+    return join(join(words, have, ": "), needed, " of ")

@@ -1,0 +1,36 @@
+"""What a run would find to do, in words. Empty when every table is up to date."""
+
+from datetime import datetime
+
+from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.judges.stage import pending_work
+from onlineeval_dagster.lake.delta import Lake
+from onlineeval_dagster.lake.waiting import waiting_bytes
+from onlineeval_dagster.settings import Settings
+from onlineeval_dagster.signals.stage import touched_days
+from onlineeval_dagster.warehouse.duckdb import built_since, plan_build, warehouse_held
+
+
+def waiting(settings: Settings, catalog: Catalog, *, now: datetime) -> list[str]:
+    """One line a stage that has something to do, in the order in which a run does it."""
+    lake = Lake(settings.lake_folder)
+    lines = []
+    if size := waiting_bytes(settings, now=now):
+        lines.append(f"{size:,} bytes of the log to take in")
+    if days := touched_days(lake)[0]:
+        lines.append(f"signals of {len(days)} days to derive")
+    read = [lake.read_through("selections", f"responses for {judge.name}") for judge in catalog.live_judges]
+    if any(lake.changes("responses", version).days for version in read):
+        lines.append("responses to select from")
+    if count := len(pending_work(lake, catalog).work):
+        lines.append(f"{count:,} responses to judge")
+    with warehouse_held(
+        settings.warehouse_file, wait_seconds=settings.warehouse_wait_seconds, purpose="looking for work"
+    ):
+        build = plan_build(settings.warehouse_file, lake, catalog)
+        if build is not None:
+            lines.append(f"{len(build.days)} days to build")
+        for table in ("metric_points", "deploy_effects"):
+            if built_since(settings.warehouse_file, lake.read_through(table, "warehouse"))[1]:
+                lines.append(f"{table.replace('_', ' ')} to estimate")
+    return lines

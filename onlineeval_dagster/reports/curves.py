@@ -1,0 +1,77 @@
+"""The plots' values: a metric by day and by hour of the day, with gaps where there is no number."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from onlineeval_dagster.contracts.estimates import MetricPoint
+from onlineeval_dagster.reports.history import best_known, numbers, series_name
+from onlineeval_dagster.reports.model import MetricWords, Plot, PlotPoint
+from onlineeval_dagster.reports.wording import count, day_short, format_for
+
+DAYS_SHOWN = 28
+
+
+def by_day(words: MetricWords, points: Sequence[MetricPoint], *, day: date) -> Plot:
+    """The last 28 days, or since the first point where that is later; a day without a point is a gap too."""
+    last = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    first = max(last - timedelta(days=DAYS_SHOWN - 1), min((point.window_start for point in points), default=last))
+    starts = [first + timedelta(days=step) for step in range((last - first).days + 1)]
+    drawn = [_drawn(words, points, start, day_short(start.date())) for start in starts]
+    return _plot(words, drawn, grain="day", span=f"{drawn[0].name} to {drawn[-1].name}")
+
+
+def by_hour(words: MetricWords, points: Sequence[MetricPoint], *, day: date) -> Plot:
+    """The 24 hours of the day."""
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    starts = [midnight + timedelta(hours=hour) for hour in range(24)]
+    drawn = [_drawn(words, points, start, f"{start:%H:%M}") for start in starts]
+    return _plot(words, drawn, grain="hour", span=day_short(day))
+
+
+def _drawn(words: MetricWords, points: Sequence[MetricPoint], start: datetime, name: str) -> PlotPoint:
+    point = best_known(point for point in points if point.window_start == start)
+    if point is None or point.value is None:
+        seen = "nothing seen" if point is None or not point.n else f"not enough yet: {point.n:,} seen"
+        nothing = {"value": None, "low": None, "high": None}
+        return PlotPoint(starts_at=start, name=name, value_text="–", likely_text=seen, series="", **nothing)
+    value, low, high = numbers(point)
+    written = format_for(words.unit, low, value, high)
+    return PlotPoint(
+        starts_at=start,
+        name=name,
+        value=value,
+        low=low,
+        high=high,
+        value_text=written.value(value),
+        likely_text=written.likely(low, high),
+        series=series_name(point),
+    )
+
+
+def _plot(words: MetricWords, points: list[PlotPoint], *, grain: str, span: str) -> Plot:
+    known = [point for point in points if point.value is not None]
+    gaps = len(points) - len(known)
+    title = f"{words.title}, by {'day' if grain == 'day' else 'hour of the day'}"
+    caption = "The line is the value, the bars are its likely range."
+    if gaps:
+        caption += f" {count(gaps, grain)} without a number {'is' if gaps == 1 else 'are'} left open."
+    if len({point.series for point in known}) > 1:
+        caption += " The line breaks where the AI reviewer or the way of counting changed."
+    summary = f"{title}, {span}: no number yet."
+    if not known:
+        caption = "No number yet."
+    if known:
+        lowest = min(known, key=lambda point: point.value or 0)
+        highest = max(known, key=lambda point: point.value or 0)
+        summary = (
+            f"{title}, {span}: lowest {lowest.value_text} ({lowest.name}), highest {highest.value_text} "
+            f"({highest.name}), last {known[-1].value_text} ({known[-1].name})."
+        )
+    return Plot(
+        title=title,
+        grain="day" if grain == "day" else "hour",
+        unit=words.unit,
+        points=tuple(points),
+        summary=summary,
+        caption=caption,
+    )

@@ -1,0 +1,204 @@
+"""Gather what a day's report needs from lake and warehouse, build it, and write both of its forms."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.contracts.arrow import from_table
+from onlineeval_dagster.contracts.estimates import DeployEffect, MetricPoint
+from onlineeval_dagster.lake.delta import Lake
+from onlineeval_dagster.lake.scan import first_rows, rows, scan_files
+from onlineeval_dagster.metrics.stage import EFFECT_LEVEL
+from onlineeval_dagster.redaction import redact
+from onlineeval_dagster.reports.build import build_daily_report
+from onlineeval_dagster.reports.html import render_html
+from onlineeval_dagster.reports.markdown import render_markdown
+from onlineeval_dagster.reports.model import Change, Coverage, MetricWords, WorstAnswer
+from onlineeval_dagster.settings import Settings
+from onlineeval_dagster.warehouse.duckdb import query
+
+HISTORY_DAYS = 28
+_QUOTED_WORST = 12  # more than are shown: some are alike
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenReport:
+    """A report on disk."""
+
+    day: date
+    sentence: str
+    html: Path
+    markdown: Path
+    text: str
+
+
+def write_daily_report(settings: Settings, lake: Lake, catalog: Catalog, *, day: date, now: datetime) -> WrittenReport:
+    """Build and write the report of one day (UTC). Raises ReportError where the day has no data."""
+    history = [day - timedelta(days=back) for back in range(HISTORY_DAYS + 8)]
+    report = build_daily_report(
+        day=day,
+        now=now,
+        points=_points(lake, day, history),
+        effects=from_table(
+            rows(lake, "select * exclude (day) from deploy_effects", {"deploy_effects": history}), DeployEffect
+        ),
+        worst=_worst(lake, catalog, day),
+        coverage=_coverage(settings, lake, catalog, day),
+        headline=catalog.metrics.headline,
+        metrics={
+            name: MetricWords(title=metric.title, direction=metric.direction, unit=metric.unit)
+            for name, metric in catalog.metrics.metrics.items()
+        },
+        simulated=_is_simulated(lake, day),
+        changes=_changes(lake, history),
+        effect_level=EFFECT_LEVEL,
+    )
+    folder = settings.report_folder / "daily"
+    text = render_markdown(report)
+    html = _replace(folder / f"{day}.html", render_html(report))
+    markdown = _replace(folder / f"{day}.md", text)
+    return WrittenReport(day=day, sentence=text.splitlines()[0], html=html, markdown=markdown, text=text)
+
+
+def latest_day(lake: Lake, *, now: datetime) -> date | None:
+    """The last day before today that has points, else the last that has any."""
+    days = lake.days("metric_points")
+    return max((day for day in days if day < now.date()), default=max(days, default=None))
+
+
+def _points(lake: Lake, day: date, history: list[date]) -> list[MetricPoint]:
+    sql = (
+        "select * exclude (day) from metric_points "
+        f"where slice = 'all' and (grain = 'day' or day = date '{day}') order by window_start"
+    )
+    return from_table(rows(lake, sql, {"metric_points": history}), MetricPoint)
+
+
+def _worst(lake: Lake, catalog: Catalog, day: date) -> list[WorstAnswer]:
+    """The answers with the lowest scores of the headline's judge; unhappy users first among equals."""
+    judge = next((j for j in catalog.judges if j.name == catalog.metrics.metrics[catalog.metrics.headline].judge), None)
+    if judge is None:
+        return []
+    places = rows(
+        lake,
+        f"""
+        with scores as (
+            select response_id, min(score) as score, min_by(rationale, score) as why
+            from verdicts
+            where judge = '{judge.name}' and judge_version = '{judge.version}' and score < {judge.good_from}
+            group by response_id
+        ),
+        moods as (select response_id, sum(score) as mood from signals where kind <> 'automated' group by response_id)
+        select answers.response_id, scores.score, scores.why, file_name, log_segment, log_offset,
+            row_number() over (order by scores.score, coalesce(mood, 0), answers.response_id) as place
+        from ({first_rows("responses")}) as answers
+        join scores using (response_id)
+        left join moods using (response_id)
+        where environment in ({_quoted(catalog.sampling.environments)})
+        order by place limit {_QUOTED_WORST}
+        """,
+        {"responses": [day], "verdicts": [day], "signals": [day]},
+    )
+    if not places.num_rows:
+        return []
+    files = places.column("file_name").unique().to_pylist()
+    texts = rows(
+        lake,
+        "select response_id, occurred_at, query as question, response as answer, score, why, prompt_version "
+        f"from ({scan_files('responses', files)}) as text "
+        "join places using (file_name, log_segment, log_offset, response_id) order by place",
+        {},
+        places=places,
+    )
+    return [WorstAnswer(**_redacted(row)) for row in texts.to_pylist()]
+
+
+def _redacted(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {name: redact(row[name]) for name in ("question", "answer", "why") if row[name] is not None}
+
+
+def _coverage(settings: Settings, lake: Lake, catalog: Catalog, day: date) -> Coverage:
+    environments = _quoted(catalog.sampling.environments)
+    judge = catalog.metrics.metrics[catalog.metrics.headline].judge or ""
+    counted = query(
+        settings.warehouse_file,
+        f"""
+        with answers as (
+            select
+                coalesce(sum(responses), 0)::bigint as responses,
+                coalesce(sum(labelled), 0)::bigint as labelled,
+                coalesce(sum(with_implicit), 0)::bigint as implicit,
+                coalesce(sum(with_explicit), 0)::bigint as explicit,
+                coalesce(sum(with_automated), 0)::bigint as automated
+            from marts.daily_coverage where day = ? and environment in ({environments})
+        ),
+        checks as (
+            select
+                coalesce(sum(responses) filter (where state = 'done'), 0)::bigint as judged,
+                coalesce(sum(responses) filter (where state = 'failed'), 0)::bigint as failed
+            from marts.judge_coverage where day = ? and judge = ?
+        ),
+        doubles as (select coalesce(sum(duplicates), 0)::bigint as duplicates from marts.arrivals where day = ?)
+        select * from answers, checks, doubles
+        """,
+        [day, day, judge, day],
+    ).to_pylist()[0]
+    quarantined = rows(lake, "select count(*) as lines from quarantine", {"quarantine": [day]}).to_pylist()[0]["lines"]
+    total = counted["responses"]
+    kinds = ("implicit", "explicit", "automated")
+    return Coverage(
+        responses=total,
+        judged=counted["judged"],
+        failed=counted["failed"],
+        labelled=counted["labelled"],
+        quarantined_lines=quarantined,
+        duplicates=counted["duplicates"],
+        signal_shares={kind: counted[kind] / total for kind in kinds} if total else {},
+    )
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return ", ".join("'" + word.replace("'", "''") + "'" for word in words)
+
+
+def _is_simulated(lake: Lake, day: date) -> bool:
+    sql = "select count(*) > 0 as yes from responses where json_extract(attributes, '$.simulated') = 'true'"
+    return bool(rows(lake, sql, {"responses": [day]}).to_pylist()[0]["yes"])
+
+
+def _changes(lake: Lake, history: list[date]) -> list[Change]:
+    deploys = rows(lake, first_rows("deploys"), {"deploys": history}).to_pylist()
+    events = rows(lake, first_rows("events"), {"events": history}).to_pylist()
+    told = [
+        Change(
+            change_id=deploy["deploy_id"],
+            occurred_at=deploy["occurred_at"],
+            title=f"prompt {deploy['prompt_version']}" if deploy["prompt_version"] else f"deploy {deploy['deploy_id']}",
+            prompt_version=deploy["prompt_version"],
+            description=deploy["description"],
+        )
+        for deploy in deploys
+    ]
+    told += [
+        Change(
+            change_id=event["event_id"],
+            occurred_at=event["occurred_at"],
+            title=event["name"],
+            description=event["description"],
+        )
+        for event in events
+    ]
+    return sorted(told, key=lambda change: change.occurred_at)
+
+
+def _replace(file: Path, text: str) -> Path:
+    """Write whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(f".{os.getpid()}.part")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(file)
+    return file

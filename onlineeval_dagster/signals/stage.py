@@ -1,0 +1,155 @@
+"""Keep the lake's `signals` in step with responses and actions: each touched day is a pure function of the lake."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.contracts.tables import TABLES
+from onlineeval_dagster.errors import CatalogError
+from onlineeval_dagster.lake.delta import Lake
+from onlineeval_dagster.lake.scan import engine, first_rows, rows, scan_files
+from onlineeval_dagster.signals.behaviour import ATTRIBUTION_DAYS, BEHAVIOUR_SQL, SKEW_DAYS, score_table
+from onlineeval_dagster.signals.detectors import DETECTORS, Detector
+
+# Ten days of 100,000 responses a day with three signals each are some 400 MB in memory.
+_DAYS_A_COMMIT = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """What a stage rewrote: the days and the number of rows now in them."""
+
+    days: tuple[date, ...]
+    rows: int
+
+
+def touched_days(lake: Lake) -> tuple[frozenset[date], dict[str, int]]:
+    """Days whose signals are out of date, and the versions of the inputs that make them so."""
+    responses = lake.changes("responses", lake.read_through("signals", "responses"))
+    actions = lake.changes("actions", lake.read_through("signals", "actions"))
+    days = responses.days | _answer_days(lake, actions.files, actions.days)
+    return days, {"responses": responses.version, "actions": actions.version}
+
+
+def derive_signals(lake: Lake, catalog: Catalog, *, days: Collection[date] | None = None) -> Derived:
+    """Derive the signals of the touched days again (or of `days`, for a backfill) and put them in place.
+
+    Days go in groups of ten, one commit each; the last one records what was read, so a kill in between repeats.
+    """
+    touched, reads = touched_days(lake)
+    wanted = sorted(touched if days is None else days)
+    written = 0
+    groups = [wanted[start : start + _DAYS_A_COMMIT] for start in range(0, len(wanted), _DAYS_A_COMMIT)]
+    for group in groups:
+        last = days is None and group is groups[-1]
+        table = pa.concat_tables([_behaviour(lake, catalog, group), _automated(lake, catalog, group)])
+        lake.replace_days("signals", group, table, reads=reads if last else None)
+        written += table.num_rows
+    return Derived(days=tuple(wanted), rows=written)
+
+
+def _behaviour(lake: Lake, catalog: Catalog, days: list[date]) -> pa.Table:
+    near = _window(days, before=SKEW_DAYS, after=ATTRIBUTION_DAYS) & lake.days("actions")
+    table = rows(lake, BEHAVIOUR_SQL, {"responses": days, "actions": near}, score_table=score_table(catalog.signals))
+    return table.select(TABLES["signals"].schema.names).cast(TABLES["signals"].schema)
+
+
+def _answer_days(lake: Lake, files: Collection[str], days: Collection[date]) -> frozenset[date]:
+    """The days of the responses that new actions speak of; looks at near days first, then at the whole horizon."""
+    if not files:
+        return frozenset()
+    ids = rows(lake, f"select distinct response_id from ({scan_files('actions', list(files))})", {})
+    have = lake.days("responses")
+    near = _window(days, before=1, after=SKEW_DAYS) & have
+    far = (_window(days, before=ATTRIBUTION_DAYS, after=SKEW_DAYS) & have) - near
+    answered: set[date] = set()
+    for span in (near, far):
+        if not ids.num_rows:
+            break
+        sql = "select response_id, min(day) as day from responses semi join ids using (response_id) group by all"
+        found = rows(lake, sql, {"responses": span}, ids=ids)
+        answered |= set(found.column("day").to_pylist())
+        ids = rows(lake, "select response_id from ids anti join found using (response_id)", {}, ids=ids, found=found)
+    return frozenset(answered)
+
+
+def _automated(lake: Lake, catalog: Catalog, days: list[date]) -> pa.Table:
+    """Every detector's row for every response: those already there, and the missing ones scored now."""
+    used = known_detectors(catalog)
+    versions = pa.table({"signal": list(used), "version": [_version(catalog, detector) for detector in used.values()]})
+    kept = rows(
+        lake,
+        "select signals.* from signals semi join versions on signals.signal = versions.signal "
+        "and signals.version = versions.version",
+        {"signals": days},
+        versions=versions,
+    )
+    schema = TABLES["signals"].schema
+    tables = [kept.select(schema.names).cast(schema)]
+    tables += [_scored(lake, catalog, detector, days, kept) for detector in used.values()]
+    return pa.concat_tables(tables)
+
+
+def _scored(lake: Lake, catalog: Catalog, detector: Detector, days: list[date], kept: pa.Table) -> pa.Table:
+    """What `detector` says of the responses of `days` that `kept` does not hold. Texts are read for those only."""
+    schema = TABLES["signals"].schema
+    seen = kept.filter(pc.field("signal") == detector.name).select(["response_id"])
+    with engine(lake, {"responses": days}) as connection:
+        connection.register("seen", seen)
+        missing = connection.sql(
+            f"select response_id, occurred_at, received_at, day, file_name, log_segment, log_offset "
+            f"from ({first_rows('responses')}) anti join seen using (response_id)"
+        ).to_arrow_table()
+        if not missing.num_rows:
+            return schema.empty_table()
+        connection.register("missing", missing)
+        files = missing.column("file_name").unique().to_pylist()
+        texts = connection.sql(
+            f"select missing.response_id, {', '.join(f'text.{name}' for name in detector.needs)}, "
+            f"missing.occurred_at, missing.received_at, missing.day "
+            f"from ({scan_files('responses', files)}) as text "
+            f"join missing using (file_name, log_segment, log_offset)"
+        ).to_arrow_reader(100_000)
+        scored = [_rows_of(catalog, detector, pa.Table.from_batches([batch])) for batch in texts]
+    return pa.concat_tables(scored)
+
+
+def _rows_of(catalog: Catalog, detector: Detector, batch: pa.Table) -> pa.Table:
+    found = detector.score(batch.select(["response_id", *detector.needs]))
+    count = batch.num_rows
+    flag = catalog.signals.detectors[detector.name].flag
+    columns: Mapping[str, object] = {
+        "response_id": batch.column("response_id"),
+        "response_at": batch.column("occurred_at"),
+        "signal": pa.repeat(detector.name, count),
+        "kind": pa.repeat("automated", count),
+        "score": found.column("score"),
+        "raw_value": found.column("raw_value"),
+        "flagged": found.column("flagged") if flag else pa.repeat(False, count),
+        "version": pa.repeat(_version(catalog, detector), count),
+        "occurred_at": batch.column("occurred_at"),
+        "arrived_at": batch.column("received_at"),
+        "day": batch.column("day"),
+    }
+    schema = TABLES["signals"].schema
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def known_detectors(catalog: Catalog) -> dict[str, Detector]:
+    """The detectors the catalog uses, by name. Raises CatalogError where one is unknown."""
+    for name in catalog.signals.detectors:
+        if name not in DETECTORS:
+            raise CatalogError(f"signals.toml: detectors.{name} is unknown; there are {', '.join(sorted(DETECTORS))}")
+    return {name: DETECTORS[name] for name in catalog.signals.detectors}
+
+
+def _version(catalog: Catalog, detector: Detector) -> str:
+    return f"{detector.version}+{catalog.signals.detectors[detector.name].version}"
+
+
+def _window(days: Collection[date], *, before: int, after: int) -> set[date]:
+    return {day + timedelta(days=shift) for day in days for shift in range(-before, after + 1)}
