@@ -93,7 +93,7 @@ def _written(value: float, unit: str) -> str:
         case "ms":
             return f"{value:,.0f} ms"
         case "usd":
-            return f"${value:.3g}"
+            return f"${value:.6f}"
         case _:
             return f"{value:.2f}"
 
@@ -118,7 +118,7 @@ def _problems(settings: Settings, lake: Lake, catalog: Catalog, *, now: datetime
         {"deploy_effects": {day for day in lake.days("deploy_effects") if day >= now.date() - timedelta(days=14)}},
     ).to_pylist()
     problems += [
-        f"worse since deploy {row['deploy_id']}: {catalog.metrics.metrics[row['metric']].title.lower()}, "
+        f"worse since deploy {row['deploy_id']}: “{catalog.metrics.metrics[row['metric']].title}”, "
         f"{row['before']:.3g} → {row['after']:.3g}"
         for row in worse
         if row["metric"] in catalog.metrics.metrics

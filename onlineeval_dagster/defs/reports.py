@@ -30,7 +30,11 @@ def daily_report(context: dg.AssetExecutionContext, place: Place) -> dg.Material
             now=place.now(),
         )
     return dg.MaterializeResult(
-        metadata={"report": dg.MetadataValue.md(written.text), "page": dg.MetadataValue.path(str(written.html))}
+        metadata={
+            "in one sentence": written.sentence,
+            "report": dg.MetadataValue.md(written.text),
+            "page": dg.MetadataValue.path(str(written.html)),
+        }
     )
 
 

@@ -4,9 +4,9 @@ from collections.abc import Collection
 from datetime import date
 
 import dagster as dg
-import pyarrow as pa
 
-from onlineeval_dagster.contracts.tables import TABLES
+from onlineeval_dagster.contracts.base import Contract
+from onlineeval_dagster.contracts.tables import TABLES, Table
 
 # Partitions are for the eye and for backfills; the lake holds whatever days there are.
 DAYS = dg.DailyPartitionsDefinition(start_date="2023-01-01", end_offset=1)
@@ -25,20 +25,38 @@ def table_spec(name: str, *, group: str, deps: Collection[str] = (), by_day: boo
         deps=list(deps),
         partitions_def=DAYS if by_day else None,
         metadata={
-            "dagster/column_schema": columns(table.schema),
+            "dagster/column_schema": columns(table),
             "dagster/table_name": f"lake.{name}",
             "key": ", ".join(table.key),
         },
     )
 
 
-def columns(schema: pa.Schema) -> dg.TableSchema:
+def columns(table: Table) -> dg.TableSchema:
+    """The table's columns as Dagster shows them, explained by the contract's own docstring."""
+    notes = _notes(table.contract)
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(field.name, str(field.type), constraints=dg.TableColumnConstraints(nullable=field.nullable))
-            for field in schema
+            dg.TableColumn(
+                field.name,
+                str(field.type),
+                description=notes.get(field.name),
+                constraints=dg.TableColumnConstraints(nullable=field.nullable),
+            )
+            for field in table.schema
         ]
     )
+
+
+def _notes(contract: type[Contract]) -> dict[str, str]:
+    """What a contract and its bases say of each field: lines such as `low, high   null exactly when …`."""
+    notes: dict[str, str] = {}
+    for kind in reversed(contract.__mro__):
+        for line in (kind.__doc__ or "").splitlines():
+            names, gap, note = line.strip().partition("  ")
+            if gap and all(name.strip() in contract.model_fields for name in names.split(",")):
+                notes |= {name.strip(): note.strip() for name in names.split(",")}
+    return notes
 
 
 def backfill_days(context: dg.AssetExecutionContext) -> list[date] | None:

@@ -1,6 +1,6 @@
 """When things run: the tick over everything, sensors on the log and on deploys, the nightly full check, the report."""
 
-from collections.abc import Iterator
+import json
 from datetime import timedelta
 
 import dagster as dg
@@ -55,21 +55,26 @@ def sealed_segments(context: dg.SensorEvaluationContext, place: Place) -> dg.Sen
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key)], cursor=key)
 
 
-LOOKS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24)}
+LOOKS = {"seen": timedelta(0), "1h": timedelta(hours=1), "24h": timedelta(hours=24)}
 
 
 @dg.sensor(job=tick, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
-def deploys_seen(place: Place) -> Iterator[dg.RunRequest]:
-    """Evaluate what follows a deploy: one run as soon as it is known, one an hour and one a day after it."""
+def deploys_seen(context: dg.SensorEvaluationContext, place: Place) -> dg.SensorResult | dg.SkipReason:
+    """Evaluate what follows a deploy: once it is known, an hour and a day after it. One run for all that is due."""
     now, lake = place.now(), place.lake()
     recent = {day for day in lake.days("deploys") if day >= now.date() - timedelta(days=2)}
-    for deploy in rows(lake, first_rows("deploys"), {"deploys": recent}).to_pylist():
-        due = ["seen", *(name for name, age in LOOKS.items() if now >= deploy["occurred_at"] + age)]
-        for look in due:
-            yield dg.RunRequest(
-                run_key=f"deploy:{deploy['deploy_id']}:{look}",
-                tags={"onlineeval/deploy": deploy["deploy_id"], "onlineeval/look": look},
-            )
+    deploys = rows(lake, first_rows("deploys"), {"deploys": recent}).to_pylist()
+    due = sorted(
+        f"{deploy['deploy_id']}:{look}"
+        for deploy in deploys
+        for look, age in LOOKS.items()
+        if now >= deploy["occurred_at"] + age
+    )
+    fresh = sorted(set(due) - set(json.loads(context.cursor or "[]")))
+    if not fresh:
+        return dg.SkipReason("no deploy is due for a look")
+    request = dg.RunRequest(run_key="deploys " + " ".join(fresh), tags={"onlineeval/deploys": " ".join(fresh)})
+    return dg.SensorResult(run_requests=[request], cursor=json.dumps(due))
 
 
 @dg.schedule(job=tick, cron_schedule="*/5 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)

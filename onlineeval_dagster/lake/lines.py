@@ -13,8 +13,8 @@ from onlineeval_dagster.errors import LogError
 from onlineeval_dagster.log.reader import LINE_LIMIT, is_blank
 
 _WINDOW = 4 * 2**20
-_BLOCK_LINES = 1024
-_NEWLINE = 10
+_BLOCK_LINES = 256
+_NEWLINE, _RETURN, _OPENING, _CLOSING = b"\n\r{}"
 
 Offsets = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -38,7 +38,7 @@ class Lines:
     owner    which piece the line is from
     start, end  its bytes in the segment, the newline with it
     said     False for a blank line
-    readable  True where the text is UTF-8 and not too long
+    readable  True where the text is UTF-8, not too long, and begins and ends with a brace
     """
 
     pieces: tuple[Piece, ...]
@@ -89,7 +89,7 @@ def lay_out(pieces: Sequence[Piece]) -> Lines:
         start=start,
         end=end,
         said=said,
-        readable=said & (end - start <= LINE_LIMIT + 1) & _utf8(column),
+        readable=said & (end - start <= LINE_LIMIT + 1) & _braced(memory, owner, start, end) & _utf8(column),
     )
 
 
@@ -148,6 +148,19 @@ def _columns(edges: Offsets, pages: mmap.mmap) -> list[pa.Array]:
             columns.append(pa.array([""], pa.large_string()))
         begin = place + 1
     return columns
+
+
+def _braced(memory: Sequence[mmap.mmap], owner: Offsets, start: Offsets, end: Offsets) -> Mask:
+    """Which lines begin and end with a brace, as all that were written whole do."""
+    good = np.zeros(len(start), np.bool_)
+    for piece, pages in enumerate(memory):
+        raw = np.frombuffer(pages, np.uint8)
+        here = owner == piece
+        first, last = start[here], end[here] - 1
+        last = last - (raw[last] == _NEWLINE)
+        last = last - (raw[last] == _RETURN)
+        good[here] = (raw[first] == _OPENING) & (raw[last] == _CLOSING)
+    return good
 
 
 def _utf8(column: pa.ChunkedArray) -> Mask:

@@ -15,11 +15,10 @@ from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, Transaction
 from deltalake.exceptions import DeltaError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from onlineeval_dagster.contracts.tables import DAY
 from onlineeval_dagster.errors import LakeError
@@ -118,7 +117,11 @@ class _OpenPart:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Texts and ids hardly repeat; a dictionary is tried for the columns that do.
             self._writer = pq.ParquetWriter(
-                path, rows.schema, compression="snappy", use_dictionary=_repeating(rows), store_schema=False
+                path,
+                rows.schema,
+                compression="snappy",
+                use_dictionary=_repeating(rows),  # pyright: ignore[reportArgumentType] - names are taken too
+                store_schema=False,
             )
         self._writer.write_table(rows)
         self._rows += rows.num_rows
@@ -148,7 +151,7 @@ def commit_parts(lake: Lake, name: str, parts: Sequence[Part], *, batch: int, no
     if (table.transaction_version(APPLICATION) or 0) >= batch:  # the library would accept it once more
         return
     modified = int(now.timestamp() * 1000)
-    actions = [
+    actions: list[AddAction | RemoveAction] = [
         AddAction(
             part.path, part.size, {DAY.name: str(part.day)}, modified, True, json.dumps({"numRecords": part.rows})
         )
@@ -172,5 +175,5 @@ def _repeating(rows: pa.Table) -> list[str]:
     return [
         field.name
         for field in rows.schema
-        if pa.types.is_string(field.type) and pc.count_distinct(sample.column(field.name)).as_py() * 4 <= len(sample)
+        if pa.types.is_string(field.type) and len(sample.column(field.name).unique()) * 4 <= len(sample)
     ]

@@ -106,11 +106,17 @@ class Sieve:
             lines=_counted(lines),
         )
 
-    def _sure(self, lines: Lines) -> Iterator[tuple[str, pa.Table]]:
+    def _sure(self, lines: Lines) -> list[tuple[str, pa.Table]]:
         """What DuckDB reads, by kind: the place of the line in `_place`; a null `day` where a row is not sure."""
+        try:
+            return list(self._found(lines, checked=False))
+        except duckdb.InvalidInputException:  # a line in braces that is no JSON: rare enough to begin again
+            return list(self._found(lines, checked=True))
+
+    def _found(self, lines: Lines, *, checked: bool) -> Iterator[tuple[str, pa.Table]]:
         asked = pa.table([lines.column, pa.array(lines.readable)], names=["line", "readable"])
         self._engine.register("asked", _in_batches(asked))
-        codes = self._engine.sql(coded_lines("asked")).to_arrow_table().column("code")
+        codes = self._engine.sql(coded_lines("asked", checked=checked)).to_arrow_table().column("code")
         self._engine.unregister("asked")
         place = pa.array(np.arange(len(lines.start)))
         coded = pa.table([place, lines.column, codes], names=["place", "line", "code"])
@@ -120,7 +126,10 @@ class Sieve:
             yield kind, found
             rest = found.column("_place").filter(found.column("day").is_null())
             if len(rest) and len(rest) >= self._second_look_at:
-                yield kind, self._with_unknown_fields(kind, coded.take(rest))
+                unsure = np.zeros(len(place), np.bool_)
+                unsure[rest.to_numpy()] = True
+                # Not `take`, which would first copy all texts into one.
+                yield kind, self._with_unknown_fields(kind, coded.filter(pa.array(unsure)))
 
     def _with_unknown_fields(self, kind: str, coded: pa.Table) -> pa.Table:
         """A second look at lines that were not sure: with the fields that the contract does not know."""
@@ -170,8 +179,8 @@ def _provenance(lines: Lines, places: Offsets) -> dict[str, pa.Array]:
 def _by_day(found: pa.Table) -> Iterator[tuple[date, pa.Table]]:
     """The rows of each day; those without one are left out."""
     column = found.column("day")
-    for day in sorted(day for day in pc.unique(column).to_pylist() if day is not None):
-        yield day, found.filter(pc.equal(column, pa.scalar(day, pa.date32())))
+    for day in sorted(day for day in column.unique().to_pylist() if day is not None):
+        yield day, found.filter(pc.field("day") == pa.scalar(day, pa.date32()))
 
 
 def _from_events(table: Table, day: date, placed: list[_Placed], lines: Lines) -> pa.Table:

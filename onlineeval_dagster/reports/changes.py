@@ -12,6 +12,7 @@ from onlineeval_dagster.reports.wording import Format, count, format_for_differe
 SHOWN_FOR = timedelta(days=28)
 SHOWN_AT_ONCE = 4
 MOST_OF_A_KIND = 10
+SHOWN_IN_FULL = 2  # numbers beside the first one
 
 
 def rare_changes(changes: Sequence[Change], *, day: date) -> tuple[list[Change], dict[str, int]]:
@@ -64,11 +65,14 @@ def _line(
     lines = [effect_text(main, metrics[headline])] if main else []
     others = [effect for effect in known if effect.metric != headline]
     worse = [effect for effect in others if effect.found == "worse"]
-    lines += [effect_text(effect, metrics[effect.metric]) for effect in worse]
-    lines += [effect_text(effect, metrics[effect.metric]) for effect in others if effect.found == "better"]
-    quiet = [metrics[effect.metric].title for effect in others if effect.found == "no_clear_change"]
-    if quiet:
-        lines.append(f"No clear change in: {listed([_lower(title) for title in quiet])}.")
+    # What needs a decision in full; the rest by name: the numbers stand in the table below.
+    lines += [effect_text(effect, metrics[effect.metric]) for effect in worse[:SHOWN_IN_FULL]]
+    better = [effect for effect in others if effect.found == "better"]
+    for also, effects_named in (("Also worse", worse[SHOWN_IN_FULL:]), ("Better", better)):
+        if effects_named:
+            lines.append(f"{also}: {listed([_lower(metrics[effect.metric].title) for effect in effects_named])}.")
+    if others and not worse and not better and any(effect.found for effect in others):
+        lines.append("No clear change in the other numbers.")
     if change.description:
         lines.append(change.description)
     return ChangeLine(

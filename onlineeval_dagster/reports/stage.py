@@ -171,13 +171,14 @@ def _is_simulated(lake: Lake, day: date) -> bool:
 
 
 def _changes(lake: Lake, history: list[date]) -> list[Change]:
-    deploys = rows(lake, first_rows("deploys"), {"deploys": history}).to_pylist()
+    deploys = rows(lake, f"{first_rows('deploys')} order by occurred_at", {"deploys": history}).to_pylist()
     events = rows(lake, first_rows("events"), {"events": history}).to_pylist()
+    seen: set[str] = set()
     told = [
         Change(
             change_id=deploy["deploy_id"],
             occurred_at=deploy["occurred_at"],
-            title=f"prompt {deploy['prompt_version']}" if deploy["prompt_version"] else f"deploy {deploy['deploy_id']}",
+            title=_deploy_title(deploy, seen),
             prompt_version=deploy["prompt_version"],
             description=deploy["description"],
         )
@@ -187,12 +188,21 @@ def _changes(lake: Lake, history: list[date]) -> list[Change]:
         Change(
             change_id=event["event_id"],
             occurred_at=event["occurred_at"],
-            title=event["name"],
+            title=event["name"].replace("_", " "),
             description=event["description"],
         )
         for event in events
     ]
     return sorted(told, key=lambda change: change.occurred_at)
+
+
+def _deploy_title(deploy: dict[str, Any], seen: set[str]) -> str:
+    """A deploy that brings a prompt version is called by it; one that leaves it as it was, by its own id."""
+    version = deploy["prompt_version"]
+    if version is None or version in seen:
+        return f"deploy {deploy['deploy_id']}"
+    seen.add(version)
+    return f"prompt {version}"
 
 
 def _replace(file: Path, text: str) -> Path:

@@ -1,7 +1,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from onlineeval_dagster.reports.model import Change
+from onlineeval_dagster.reports.model import Change, MetricWords
 from tests.reports.report_worlds import (
     COVERAGE,
     MIDNIGHT,
@@ -27,8 +27,19 @@ def test_a_bad_prompt_is_told_with_its_size_and_its_side_effects():
     assert lines_of(bad_prompt(), "prompt p3") == (
         "Answers are good 9 points less often since, likely 6–12.",
         "Time to answer: 240 ms higher since, likely 185–295 ms.",
-        "No clear change in: answers copied.",
     )
+
+
+def test_of_many_numbers_that_moved_two_are_told_in_full_and_the_rest_by_name():
+    names = [f"worse_{number}" for number in range(4)] + ["better_1"]
+    found = [effect(P3, name, 0.05, 0.01, "better" if name.startswith("better") else "worse") for name in names]
+    words = {name: MetricWords(title=f"Share {name}", direction="down") for name in names}
+    world = bad_prompt()
+    report = replace(world, effects=[*world.effects, *found], metrics={**world.metrics, **words}).report()
+    lines = next(change.lines for change in report.changes if change.title == "prompt p3")
+    assert len(lines) == 5
+    assert lines[3] == "Also worse: share worse_1, share worse_2 and share worse_3."
+    assert lines[4] == "Better: share better_1."
 
 
 def test_no_clear_change_says_between_what_it_lies():
