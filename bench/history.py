@@ -90,7 +90,7 @@ from range(10000) as numbers(i)
 
 
 def _day_sql(catalog: Catalog, past: Past, day: date) -> dict[str, str]:
-    """One select a table, over the tables before it; 0 <= u < 1 are made of the row's number."""
+    """One select a table, over the tables before it. What looks random is a hash of the row's id."""
     first = (day - date(2000, 1, 1)).days * past.responses
     sql = {"responses": _responses(past, day, first), "actions": _ACTIONS}
     if not past.derived:
@@ -120,16 +120,16 @@ with drawn as (
     select
         n,
         n - {first} as i,
-        hash(n, 'user') / 2.0 ** 64 as of_user,
-        hash(n, 'time') / 2.0 ** 64 as of_time,
-        hash(n, 'speed') / 2.0 ** 64 as of_speed
+        hash('user:' || n) / 2.0 ** 64 as of_user,
+        hash('time:' || n) / 2.0 ** 64 as of_time,
+        hash('speed:' || n) / 2.0 ** 64 as of_speed
     from range({first}, {first + past.responses}) as numbers(n)
 ),
 placed as (
     -- A few users ask a lot; the traffic of a day rises and falls.
     select
         *,
-        'user-' || (of_user ** 1.5 * {past.responses * 3 // 4})::int as user_id,
+        'user-' || (of_user ** 1.5 * {past.responses * 3 // 10})::int as user_id,
         '{start}'::timestamptz + to_microseconds(
             (86_400e6 * least(greatest(of_time + 0.12 * sin(6.283 * of_time), 0), 0.999999))::bigint
         ) as occurred_at
@@ -150,17 +150,17 @@ select
     texts.response,
     'p{(day - date(2000, 1, 1)).days // 7}' as prompt_version,
     case when hash(user_id) % 2 = 0 then 'a' else 'b' end as variant,
-    'model-' || hash(n, 'model') % 3 as model,
+    'model-' || hash('model:' || n) % 3 as model,
     'own' as provider,
     round(300 - 900 * ln(1 - of_speed), 3) as latency_ms,
-    (40 + hash(n, 'in') % 900)::bigint as input_tokens,
-    (20 + hash(n, 'out') % 600)::bigint as output_tokens,
-    (1 + hash(n, 'cost') % 1000) / 1e6 as cost_usd,
+    (40 + hash('in:' || n) % 900)::bigint as input_tokens,
+    (20 + hash('out:' || n) % 600)::bigint as output_tokens,
+    (1 + hash('cost:' || n) % 1000) / 1e6 as cost_usd,
     'stop' as finish_reason,
-    case when hash(n, 'error') % 500 = 0 then 'timeout' end as error,
-    case when hash(user_id, 'device') % 2 = 0 then 'mobile' else 'desktop' end as device,
+    case when hash('error:' || n) % 500 = 0 then 'timeout' end as error,
+    case when hash('device:' || user_id) % 2 = 0 then 'mobile' else 'desktop' end as device,
     'en' as language,
-    hash(n, 'new') % 9 = 0 as new_user,
+    hash('new:' || n) % 9 = 0 as new_user,
     'past-' || (placed.i // 350) as log_segment,
     placed.i * 1400 as log_offset,
     date '{day}' as day
@@ -175,7 +175,7 @@ with done as (
     from responses
 ),
 drawn as (
-    select *, hash(response_id, action) % 1000 as permille from done
+    select *, hash(action || response_id) % 1000 as permille from done
 )
 select
     'e-' || md5(response_id || action) as event_id,
@@ -207,7 +207,7 @@ seen as (
         day,
         signal,
         version,
-        hash(response_id, signal) % 200 = 0 as flagged
+        hash(signal || response_id) % 200 = 0 as flagged
     from responses
     cross join detectors
 )
@@ -247,7 +247,7 @@ placed as (
     select
         *,
         case when response_id in (from flagged) then 'flagged' else 'normal' end as stratum,
-        hash(response_id, 'chance') / 2.0 ** 64 as drawn
+        hash('chance:' || response_id) / 2.0 ** 64 as drawn
     from responses
 )
 select
@@ -285,7 +285,7 @@ select
     '{version}' as judge_version,
     0 as replicate,
     0 as attempt,
-    case when hash(response_id, 'good') % 100 < 80 then 3.0 else 1.0 end as score,
+    case when hash('good:' || response_id) % 100 < 80 then 3.0 else 1.0 end as score,
     inclusion_probability,
     stratum,
     '{model}' as model,

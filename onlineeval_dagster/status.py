@@ -72,7 +72,7 @@ def _numbers(lake: Lake, catalog: Catalog) -> Table:
     points = {point["metric"]: point for point in found}
     table = Table(title="Latest numbers", title_justify="left")
     for name in ("", "value", "likely", "answers", "day"):
-        table.add_column(name, justify="left" if not name else "right", no_wrap=bool(name))
+        table.add_column(name, justify="left" if not name else "right", min_width=24 if not name else None)
     for name, metric in catalog.metrics.metrics.items():
         point = points.get(name)
         if point is None:

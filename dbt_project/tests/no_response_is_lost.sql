@@ -1,3 +1,4 @@
+{{ config(meta={"dagster": {"ref": {"name": "response_facts"}}}) }}
 -- Every response of the lake's touched days stands in response_facts, once.
 select arrivals.day, arrivals.kept, count(facts.response_id) as rows_in_facts
 from {{ ref("arrivals") }} as arrivals

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import dagster as dg
+from dagster_duckdb import DuckDBResource
 
 from onlineeval_dagster.catalog.load import Catalog, load_catalog
 from onlineeval_dagster.errors import LakeError, OnlineEvalError, WarehouseError
@@ -27,6 +28,10 @@ class Place(dg.ConfigurableResource):
 
     def catalog(self) -> Catalog:
         return load_catalog(self.settings().catalog)
+
+    def duckdb(self) -> DuckDBResource:
+        """The warehouse as dagster-duckdb's resource; open it inside `warehouse`."""
+        return DuckDBResource(database=str(self.settings().warehouse_file))
 
     def now(self) -> datetime:
         return datetime.now(UTC)

@@ -6,8 +6,10 @@ import dagster as dg
 
 from onlineeval_dagster.defs.ingest import INGESTED
 from onlineeval_dagster.defs.place import Place
+from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.quality.progress import checked_through, passed
-from onlineeval_dagster.quality.run import Checked, check_table
+from onlineeval_dagster.quality.run import Checked, check_freshness, check_table
+from onlineeval_dagster.quality.suite import fresh_tables
 
 FULL = "onlineeval/full_check"
 
@@ -52,6 +54,46 @@ def _check(place: Place, table: str, *, full: bool) -> Checked:
     return outcome
 
 
+@dg.multi_asset_check(
+    specs=[
+        dg.AssetCheckSpec("fresh", asset=table, description="The newest row is young enough (suites.toml).")
+        for table in fresh_tables()
+    ],
+    name="check_freshness",
+)
+def fresh(place: Place) -> Iterator[dg.AssetCheckResult]:
+    """Warn where a table has had no new rows for too long."""
+    for table in fresh_tables():
+        outcome = check_freshness(place.lake(), table, now=place.now())
+        yield dg.AssetCheckResult(
+            asset_key=table,
+            check_name="fresh",
+            passed=outcome.passed,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"found": "\n".join(outcome.failures) or "young enough"},
+        )
+
+
+@dg.asset_check(
+    asset="judge_coverage",
+    name="states_close",
+    description="On each day the states of a judge add up to the selections there are: no response is lost on the way.",
+)
+def states_close(place: Place) -> dg.AssetCheckResult:
+    """Compare the lake's selections with the warehouse's states, by judge, on the days last built."""
+    with place.warehouse("checking that states close"), place.duckdb().get_connection() as warehouse:
+        counted = warehouse.execute(
+            "select judge, sum(responses)::bigint as responses from marts.judge_coverage "
+            "where day in (select day from tick.days) group by judge"
+        ).fetchall()
+        days = [row[0] for row in warehouse.execute("select day from tick.days").fetchall()]
+    sql = "select judge, count(*) as responses from selections group by judge"
+    selected = {row["judge"]: row["responses"] for row in rows(place.lake(), sql, {"selections": days}).to_pylist()}
+    return dg.AssetCheckResult(
+        passed=dict(counted) == selected, metadata={"selections": selected, "states": dict(counted)}
+    )
+
+
 defs = dg.Definitions(
     asset_checks=[
         contract_checks("check_ingested", INGESTED),
@@ -59,5 +101,7 @@ defs = dg.Definitions(
         contract_checks("check_selections", ["selections"]),
         contract_checks("check_verdicts", ["verdicts"]),
         contract_checks("check_metrics", ["metric_points", "deploy_effects"]),
+        fresh,
+        states_close,
     ]
 )

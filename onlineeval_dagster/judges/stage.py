@@ -101,7 +101,9 @@ def run_judges(
 
 def mark_judged(lake: Lake, pending: Pending) -> None:
     """Record that every selection up to `pending` has been put to its judges; failures are found by the catch-up."""
-    lake.append("verdicts", TABLES["verdicts"].schema.empty_table(), reads={"selections": pending.selections_version})
+    if lake.read_through("verdicts", "selections") != pending.selections_version:
+        reads = {"selections": pending.selections_version}
+        lake.append("verdicts", TABLES["verdicts"].schema.empty_table(), reads=reads)
 
 
 def _items(lake: Lake, work: pa.Table) -> Iterator[WorkItem]:

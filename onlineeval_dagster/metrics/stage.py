@@ -63,14 +63,19 @@ Family = tuple[str, tuple[float, float] | None]
 """How a metric is estimated: `rate`, or `mean` with the bounds of its scale where it has some."""
 
 
+def family_of(catalog: Catalog, name: str) -> Family:
+    """How the metric `name` is estimated. A judge's mean score is bounded by the judge's scale."""
+    metric = catalog.metrics.metrics[name]
+    judge = next((judge for judge in catalog.judges if judge.name == metric.judge), None)
+    bounded = judge is not None and metric.kind == "mean" and metric.unit == "score"
+    return metric.kind, (float(min(judge.scale)), float(max(judge.scale))) if judge is not None and bounded else None
+
+
 def _families(catalog: Catalog) -> Mapping[Family, list[str]]:
     """Metrics that one call estimates together."""
-    scales = {judge.name: (float(min(judge.scale)), float(max(judge.scale))) for judge in catalog.judges}
     families: dict[Family, list[str]] = {}
-    for name, metric in catalog.metrics.metrics.items():
-        bounded = metric.kind == "mean" and metric.unit == "score" and metric.judge is not None
-        bounds = scales[metric.judge] if bounded and metric.judge is not None else None
-        families.setdefault((metric.kind, bounds), []).append(name)
+    for name in catalog.metrics.metrics:
+        families.setdefault(family_of(catalog, name), []).append(name)
     return families
 
 
@@ -87,7 +92,8 @@ def _moments(file: Path, table: str, key: Collection[str], names: list[str], whe
     return cells, moments_from_cells(cells.column("position").to_numpy(), numbers)
 
 
-def _estimates(family: Family, moments: Moments, *, level: float = 0.95) -> Estimates:
+def estimate(family: Family, moments: Moments, *, level: float = 0.95) -> Estimates:
+    """Estimates of the groups in `moments`, all of one family."""
     kind, bounds = family
     if kind == "rate":
         return estimate_rates(moments, level=level)
@@ -100,7 +106,7 @@ def _points(file: Path, family: Family, names: list[str], days: list[date]) -> p
     schema = TABLES["metric_points"].schema
     if not len(cells):
         return schema.empty_table()
-    estimates = _estimates(family, moments)
+    estimates = estimate(family, moments)
     _, first = np.unique(moments.cell_group, return_index=True)
     keys = cells.select(POINT_KEY).take(first)
     count = len(first)
@@ -123,12 +129,13 @@ def _effects(file: Path, catalog: Catalog, family: Family, names: list[str]) -> 
     schema = TABLES["deploy_effects"].schema
     if not len(cells):
         return schema.empty_table()
-    estimates = _estimates(family, moments, level=EFFECT_LEVEL)
+    estimates = estimate(family, moments, level=EFFECT_LEVEL)
     _, first = np.unique(moments.cell_group, return_index=True)
     keys = cells.select([*EFFECT_KEY, "side"]).take(first).to_pylist()
     sides: dict[tuple[Any, ...], dict[str, int]] = {}
     for position, key in enumerate(keys):
         sides.setdefault(tuple(key[name] for name in EFFECT_KEY), {})[key["side"]] = position
+    # A deploy before the first or after the last answer has one side only: there is nothing to compare.
     both = {key: at for key, at in sides.items() if len(at) == 2}
     after = _at(estimates, [at["after"] for at in both.values()])
     before = _at(estimates, [at["before"] for at in both.values()])

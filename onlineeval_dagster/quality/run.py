@@ -2,13 +2,13 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 import pandas as pd
 
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import rows
-from onlineeval_dagster.quality.suite import Expectation, checked_columns, suite
+from onlineeval_dagster.quality.suite import Expectation, checked_columns, freshness, suite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,17 @@ def check_table(lake: Lake, table: str, days: Collection[date] | None = None) ->
         expectations=len(suite(table)),
         failures=tuple(dict.fromkeys(line for part in parts for line in part.failures)),
     )
+
+
+def check_freshness(lake: Lake, table: str, *, now: datetime) -> Checked:
+    """Check that the newest day of `table` has rows that are young enough; a table without rows passes."""
+    expectations = freshness(table, now=now)
+    last = max(lake.days(table), default=None)
+    column = expectations[0]["column"]
+    found = rows(lake, f"select max({column}) as {column} from {table}", {table: [] if last is None else [last]})
+    frame = found.to_pandas().dropna()
+    failures = () if frame.empty else tuple(_failures(frame, expectations))
+    return Checked(table=table, rows=len(frame), expectations=1, failures=failures)
 
 
 def _groups(lake: Lake, table: str, days: Collection[date] | None) -> list[list[date]]:

@@ -2,6 +2,7 @@
 
 import tomllib
 import types
+from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -27,9 +28,25 @@ def checked_columns(table: str) -> list[str]:
     return [name for name in TABLES[table].schema.names if name not in TEXT_COLUMNS]
 
 
+def fresh_tables() -> list[str]:
+    """The tables that are expected to get new rows."""
+    return list(_file()["freshness"])
+
+
+def freshness(table: str, *, now: datetime) -> list[Expectation]:
+    """That the newest row of `table` is young enough."""
+    rule = _file()["freshness"][table]
+    oldest = now - timedelta(hours=rule["hours"])
+    return [{"type": "expect_column_max_to_be_between", "column": rule["column"], "min_value": oldest}]
+
+
 def _from_file(table: str) -> list[Expectation]:
+    return [dict(entry) for entry in _file().get(table, [])]
+
+
+def _file() -> dict[str, Any]:
     text = files("onlineeval_dagster.quality").joinpath("suites.toml").read_text(encoding="utf-8")
-    return [dict(entry) for entry in tomllib.loads(text).get(table, [])]
+    return tomllib.loads(text)
 
 
 def _from_contract(table: str) -> list[Expectation]:

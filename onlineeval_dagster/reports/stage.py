@@ -9,9 +9,10 @@ from typing import Any
 
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.arrow import from_table
-from onlineeval_dagster.contracts.estimates import DeployEffect, MetricPoint
+from onlineeval_dagster.contracts.estimates import DeployEffect, Estimate, MetricPoint, NotEnough
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import first_rows, rows, scan_files
+from onlineeval_dagster.metrics.pooled import pooled_estimate
 from onlineeval_dagster.metrics.stage import EFFECT_LEVEL
 from onlineeval_dagster.redaction import redact
 from onlineeval_dagster.reports.build import build_daily_report
@@ -39,10 +40,11 @@ class WrittenReport:
 def write_daily_report(settings: Settings, lake: Lake, catalog: Catalog, *, day: date, now: datetime) -> WrittenReport:
     """Build and write the report of one day (UTC). Raises ReportError where the day has no data."""
     history = [day - timedelta(days=back) for back in range(HISTORY_DAYS + 8)]
+    points = _points(lake, day, history)
     report = build_daily_report(
         day=day,
         now=now,
-        points=_points(lake, day, history),
+        points=points,
         effects=from_table(
             rows(lake, "select * exclude (day) from deploy_effects", {"deploy_effects": history}), DeployEffect
         ),
@@ -56,6 +58,7 @@ def write_daily_report(settings: Settings, lake: Lake, catalog: Catalog, *, day:
         simulated=_is_simulated(lake, day),
         changes=_changes(lake, history),
         effect_level=EFFECT_LEVEL,
+        so_far=_so_far(settings, catalog, points, history[:HISTORY_DAYS], day),
     )
     folder = settings.report_folder / "daily"
     text = render_markdown(report)
@@ -76,6 +79,17 @@ def _points(lake: Lake, day: date, history: list[date]) -> list[MetricPoint]:
         f"where slice = 'all' and (grain = 'day' or day = date '{day}') order by window_start"
     )
     return from_table(rows(lake, sql, {"metric_points": history}), MetricPoint)
+
+
+def _so_far(
+    settings: Settings, catalog: Catalog, points: list[MetricPoint], days: list[date], day: date
+) -> Estimate | NotEnough | None:
+    """The headline over all days so far, where this day alone is too little for a number."""
+    headline = catalog.metrics.headline
+    today = [point for point in points if point.metric == headline and point.window_start.date() == day]
+    if any(point.value is not None and point.grain == "day" for point in today):
+        return None
+    return pooled_estimate(settings.warehouse_file, catalog, headline, days)
 
 
 def _worst(lake: Lake, catalog: Catalog, day: date) -> list[WorstAnswer]:
