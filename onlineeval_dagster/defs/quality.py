@@ -6,12 +6,11 @@ import dagster as dg
 
 from onlineeval_dagster.defs.ingest import INGESTED
 from onlineeval_dagster.defs.place import Place
+from onlineeval_dagster.defs.tables import FULL
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.quality.progress import checked_through, passed
 from onlineeval_dagster.quality.run import Checked, check_freshness, check_table
 from onlineeval_dagster.quality.suite import fresh_tables
-
-FULL = "onlineeval/full_check"
 
 
 def contract_checks(name: str, tables: list[str]) -> dg.AssetChecksDefinition:

@@ -10,6 +10,8 @@ from onlineeval_dagster.contracts.tables import TABLES, Table
 
 # Partitions are for the eye and for backfills; the lake holds whatever days there are.
 DAYS = dg.DailyPartitionsDefinition(start_date="2023-01-01", end_offset=1)
+FULL = "onlineeval/full_check"
+"""Tag of a run whose checks and dbt tests read every day, not the touched ones."""
 RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
 
 

@@ -7,7 +7,8 @@ import dagster as dg
 
 from onlineeval_dagster.contracts.tables import TABLES
 from onlineeval_dagster.defs.place import Place
-from onlineeval_dagster.defs.quality import FULL
+from onlineeval_dagster.defs.tables import FULL
+from onlineeval_dagster.lake.ingest import prune
 from onlineeval_dagster.lake.scan import first_rows, rows
 from onlineeval_dagster.lake.waiting import waiting_key
 from onlineeval_dagster.progress import waiting
@@ -31,8 +32,10 @@ report = dg.define_asset_job(
 
 @dg.op(pool="lake")
 def tidy(context: dg.OpExecutionContext, place: Place) -> None:
-    """Merge the parts of days that have several, and remove files that nothing needs any more."""
+    """Merge the parts of days that have several; remove files that nothing needs and segments ingested a week ago."""
     lake = place.lake()
+    for segment in prune(place.settings(), lake, now=place.now()):
+        context.log.info(f"segment {segment} removed from the log")
     for table in TABLES:
         merged, removed = lake.compact(table), lake.vacuum(table)
         if merged or removed:

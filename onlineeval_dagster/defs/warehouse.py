@@ -10,7 +10,7 @@ import orjson
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
 
 from onlineeval_dagster.defs.place import Place
-from onlineeval_dagster.defs.tables import listed
+from onlineeval_dagster.defs.tables import FULL, listed
 from onlineeval_dagster.lake.lock import holding
 from onlineeval_dagster.warehouse.duckdb import Shape, dbt_vars, finish, in_chunks, plan_build, prepare, table_shapes
 
@@ -94,6 +94,9 @@ def warehouse(context: dg.AssetExecutionContext, dbt: DbtCliResource, place: Pla
         events = list(dbt.cli(["build", *arguments], context=context, target_path=target).stream())
         if build is not None:
             finish(file, build)
+        if context.run.tags.get(FULL) == "true":
+            prepare(file, lake, lake.days("responses"))
+            dbt.cli(["test", *arguments], target_path=target).wait()
         shapes = table_shapes(file)
     yield from (_with_shape(event, shapes) for event in events)
     context.log.info(f"built days {listed(days)}")
