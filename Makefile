@@ -12,7 +12,7 @@ setup: .venv/ready
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==0.13.*"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable . --group dev
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --constraint constraints.txt --editable . --group dev
 	@touch $@
 
 demo: setup
@@ -45,7 +45,7 @@ wheel: setup
 	$(BIN)/python -m build --wheel --no-isolation
 
 lock: setup
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev --no-header pyproject.toml -o constraints.txt
+	$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --group dev --no-header pyproject.toml -o constraints.txt
 
 clean:
 	rm -rf .venv .onlineeval dist build

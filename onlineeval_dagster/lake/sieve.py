@@ -110,7 +110,9 @@ class Sieve:
         """What DuckDB reads, by kind: the place of the line in `_place`; a null `day` where a row is not sure."""
         try:
             return list(self._found(lines, checked=False))
-        except duckdb.InvalidInputException:  # a line in braces that is no JSON: rare enough to begin again
+        except (duckdb.InvalidInputException, UnicodeDecodeError):
+            # A line in braces that is no JSON: rare enough to begin again. DuckDB's message quotes the line, cut anywhere:
+            # in the middle of a character it arrives as an error of decoding.
             return list(self._found(lines, checked=True))
 
     def _found(self, lines: Lines, *, checked: bool) -> Iterator[tuple[str, pa.Table]]:

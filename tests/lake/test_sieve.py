@@ -274,3 +274,10 @@ def test_a_line_beyond_the_limit_is_refused_and_its_neighbours_are_not(tmp_path:
 def test_bytes_that_are_not_utf8_spoil_their_own_line_only(tmp_path: Path) -> None:
     one = orjson.dumps(good("event"))
     same(tmp_path, b"\n".join([one, one[:30] + b"\xff" + one[30:], b"\xff\xfe\x00", bytes(range(256)), one]))
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_a_line_in_braces_that_is_no_json_is_refused_and_its_neighbours_are_not(shift: int, tmp_path: Path) -> None:
+    one = orjson.dumps(good("event"))
+    broken = one[:-1] + b',"text":"' + b"x" * shift + "é€😀".encode() * 300 + b'\x00"}'
+    same(tmp_path, b"\n".join([one, broken, one]))
