@@ -1,61 +1,119 @@
 {#
   Moments of metrics from rows: what onlineeval_dagster/metrics/moments.py takes, one row a group and stratum.
-  `relation` has a row an eligible response and the columns `keys`, user_key and those the metrics' SQL names.
-  A user's rows of a group are summed before anything is squared: answers of one user are alike.
+  First `metric_rows` once, then `moments` for each way to group its rows. A user's rows of a group are summed before
+  anything is squared: answers of one user are alike.
+
+  Nearly every user has one row an hour, so that grouping by user is the whole cost: it is done over numbers alone
+  (strings as keys and a filter an aggregate took five times as long), and the constants of a block are no keys.
 #}
+
+{# The rows as numbers: `columns`, the user, each metric's value where the row counts (else null), each judge's design. #}
+{% macro metric_rows(relation, columns) %}
+    {%- set judges = judges_of_metrics() -%}
+    with
+    {%- for judge in judges %}
+    {{ judge }}_designs as ({{ designs(relation, judge) }}),
+    {%- endfor %}
+
+    numbered as (
+        select
+            {{ columns | join(", ") }},
+            -- 64 bits: of 10,000 users in a group two meet once in 300 billion groups.
+            hash(user_key) as user_number
+            {%- for judge in judges %},
+            {{ judge }}_designs.design as {{ judge }}_design
+            {%- endfor %}
+            {%- for metric in var("metrics") %},
+            case when {{ counts(metric) }} then {{ metric_value(metric) }} end as {{ metric.name }}_value
+            {%- if metric.judge %},
+            case when {{ counts(metric) }} then 1 end as {{ metric.name }}_eligible
+            {%- endif %}
+            {%- endfor %}
+        from {{ relation }} as answers
+        {%- for judge in judges %}
+        left join {{ judge }}_designs
+            on {{ judge }}_designs.version is not distinct from answers.{{ judge }}_version
+            and {{ judge }}_designs.stratum = answers.{{ judge }}_stratum
+            and {{ judge }}_designs.probability = answers.{{ judge }}_probability
+        {%- endfor %}
+    )
+
+    select * from numbered
+{% endmacro %}
+
+{% macro judges_of_metrics() -%}
+    {{ return(var("metrics") | selectattr("judge") | map(attribute="judge") | unique | list) }}
+{%- endmacro %}
+
+{# A judge's versions and strata, numbered. Within a stratum every row has the same chance: where a rate changed, the
+   stratum is split. #}
+{% macro designs(relation, judge) %}
+    select
+        version,
+        stratum,
+        probability,
+        stratum || ' at ' || probability as stratum_name,
+        row_number() over (order by version, stratum, probability) as design,
+        dense_rank() over (order by version) as version_number
+    from (
+        select distinct
+            {{ judge }}_version as version,
+            {{ judge }}_stratum as stratum,
+            {{ judge }}_probability as probability
+        from {{ relation }}
+        where {{ judge }}_probability is not null
+    )
+{% endmacro %}
 
 {% macro metric_value(metric) -%}
     {%- if metric.kind == "rate" -%} ({{ metric.numerator }})::boolean::int::double
     {%- else -%} ({{ metric.numerator }})::double {%- endif -%}
 {%- endmacro %}
 
+{# A row that a judge could have seen counts before it is judged; without a judge it counts where there is a value. #}
 {% macro counts(metric) -%}
-    ({{ metric.filter }}) and ({{ metric.denominator }}) and
-    {%- if metric.judge %} {{ metric.judge }}_probability is not null
-    {%- else %} ({{ metric.numerator }}) is not null {%- endif -%}
+    ({{ metric.filter }}) and ({{ metric.denominator }})
+    {%- if metric.judge %} and {{ metric.judge }}_probability is not null {%- endif -%}
 {%- endmacro %}
 
-{# Sums of one user in one stratum of one group, a set of columns a metric. #}
-{% macro sums_by_user(relation, keys, metrics, judge) %}
-    select
-        {{ keys | join(", ") }},
-        {{ judge ~ "_version" if judge else "'none'" }} as judge_version,
-        {#- Within a stratum every row has the same chance: where a rate changed, the stratum is split. #}
-        {{ judge ~ "_stratum || ' at ' || " ~ judge ~ "_probability" if judge else "'all'" }} as stratum,
-        user_key
-        {%- for metric in metrics %},
-        count(*) filter (where {{ counts(metric) }}) as {{ metric.name }}_size,
-        count({{ metric_value(metric) }}) filter (where {{ counts(metric) }}) as {{ metric.name }}_judged,
-        coalesce(sum({{ metric_value(metric) }}) filter (where {{ counts(metric) }}), 0) as {{ metric.name }}_total,
-        coalesce(sum(({{ metric_value(metric) }}) ** 2) filter (where {{ counts(metric) }}), 0) as {{ metric.name }}_squares
-        {%- endfor %}
-    from {{ relation }}
-    {%- if judge %}
-    where {{ judge }}_probability is not null
-    {%- endif %}
-    group by all
-{% endmacro %}
+{# Sums of one user in one group: rows judged, their sum and, where it differs from the sum, the sum of squares. #}
+{% macro sums_of_metric(metric) %},
+            count({{ metric.name }}_value)::double as {{ metric.name }}_judged,
+            coalesce(sum({{ metric.name }}_value), 0) as {{ metric.name }}_total
+            {%- if metric.kind != "rate" %},
+            coalesce(sum({{ metric.name }}_value * {{ metric.name }}_value), 0) as {{ metric.name }}_squares
+            {%- endif %}
+{%- endmacro %}
+
+{% macro squares(metric) -%}
+    {{ metric.name }}_{{ "total" if metric.kind == "rate" else "squares" }}
+{%- endmacro %}
 
 {# Metrics that every row counts in: one stratum, nothing between strata, so each user's part is its residual / n. #}
-{% macro full_moments(relation, keys, metrics) %}
-    {%- set group = "judge_version, stratum, " ~ keys | join(", ") -%}
+{% macro full_moments(rows, keys, metrics, condition) %}
+    {%- set group = keys | join(", ") -%}
     with sums_by_user as materialized (
-        {{ sums_by_user(relation, keys, metrics, none) }}
+        select
+            {{ group }},
+            user_number
+            {%- for metric in metrics %}{{ sums_of_metric(metric) }}{% endfor %}
+        from {{ rows }}
+        where {{ condition }}
+        group by {{ group }}, user_number
     ),
 
     sums as materialized (
         select
             {{ group }}
             {%- for metric in metrics %},
-            sum({{ metric.name }}_size) as {{ metric.name }}_population,
             sum({{ metric.name }}_judged) as {{ metric.name }}_n,
             sum({{ metric.name }}_total) as {{ metric.name }}_sum,
-            sum({{ metric.name }}_squares) as {{ metric.name }}_sum_squares,
-            sum({{ metric.name }}_judged ** 2) as {{ metric.name }}_size_squares,
+            sum({{ squares(metric) }}) as {{ metric.name }}_sum_squares,
+            sum({{ metric.name }}_judged * {{ metric.name }}_judged) as {{ metric.name }}_size_squares,
             count(*) filter (where {{ metric.name }}_judged > 0) as {{ metric.name }}_users
             {%- endfor %}
         from sums_by_user
-        group by all
+        group by {{ group }}
     ),
 
     residuals as (
@@ -77,24 +135,26 @@
             coalesce(sum({{ metric.name }}_residual ** 4), 0) as {{ metric.name }}_residual_fourths
             {%- endfor %}
         from residuals
-        group by all
+        group by {{ group }}
     )
     {%- for metric in metrics %}
     select
         '{{ metric.name }}' as metric,
         '{{ metric.version }}' as metric_version,
         '{{ metric.kind }}' as kind,
+        'none' as judge_version,
         {{ group }},
-        {{ metric.name }}_population as population,
+        'all' as stratum,
+        {{ metric.name }}_n as population,
         {{ metric.name }}_n as n,
         {{ metric.name }}_sum as total,
         {{ metric.name }}_sum_squares as total_squares,
         {{ metric.name }}_size_squares as size_squares,
-        {{ metric.name }}_residual_squares as residual_squares,
         {{ metric.name }}_users as users,
+        {{ metric.name }}_residual_squares as residual_squares,
         {{ metric.name }}_size_squares / {{ metric.name }}_n ** 2 as weight_squares,
         {{ metric.name }}_residual_squares / {{ metric.name }}_n ** 2 as influence_squares,
-        {{ metric.name }}_residual_fourths / {{ metric.name }}_n::double ** 4 as influence_fourths
+        {{ metric.name }}_residual_fourths / {{ metric.name }}_n ** 4 as influence_fourths
     from sums
     join spreads using ({{ group }})
     where {{ metric.name }}_n > 0
@@ -102,142 +162,167 @@
     {%- endfor %}
 {% endmacro %}
 
-{# Metrics that rest on a judge's stratified sample. #}
-{% macro sampled_moments(relation, keys, metrics, judge) %}
-    {%- set group = "metric, judge_version, " ~ keys | join(", ") -%}
-    with sums_by_user as (
-        {{ sums_by_user(relation, keys, metrics, judge) }}
-    ),
+{# Metrics that rest on a judge's stratified sample. A cell is one design (version, stratum) of a group. #}
+{% macro sampled_moments(rows, keys, metrics, judge, relation, condition) %}
+    {%- set group = keys | join(", ") -%}
+    with designs as materialized ({{ designs(relation, judge) }}),
 
-    parts as (
-        {%- for metric in metrics %}
-        select
-            '{{ metric.name }}' as metric,
-            judge_version,
-            {{ keys | join(", ") }},
-            stratum,
-            user_key,
-            {{ metric.name }}_size as size,
-            {{ metric.name }}_judged as judged,
-            {{ metric.name }}_total as total,
-            {{ metric.name }}_squares as squares
-        from sums_by_user
-        where {{ metric.name }}_size > 0
-        {% if not loop.last %}union all{% endif %}
-        {%- endfor %}
-    ),
-
-    cells as (
+    sums_by_user as materialized (
         select
             {{ group }},
-            stratum,
-            sum(size) as population,
-            sum(judged) as n,
-            sum(total) as total,
-            sum(squares) as total_squares,
-            sum(judged ** 2) as size_squares
-        from parts
-        group by all
+            {{ judge }}_design as design,
+            user_number
+            {%- for metric in metrics %},
+            count({{ metric.name }}_eligible)::double as {{ metric.name }}_size
+            {{- sums_of_metric(metric) }}
+            {%- endfor %}
+        from {{ rows }}
+        where {{ condition }} and {{ judge }}_design is not null
+        group by {{ group }}, design, user_number
+    ),
+
+    cells as materialized (
+        select
+            {{ group }},
+            design,
+            version_number
+            {%- for metric in metrics %},
+            sum({{ metric.name }}_size) as {{ metric.name }}_population,
+            sum({{ metric.name }}_judged) as {{ metric.name }}_n,
+            sum({{ metric.name }}_total) as {{ metric.name }}_sum,
+            sum({{ squares(metric) }}) as {{ metric.name }}_sum_squares,
+            sum({{ metric.name }}_judged * {{ metric.name }}_judged) as {{ metric.name }}_size_squares
+            {%- endfor %}
+        from sums_by_user
+        join designs using (design)
+        group by {{ group }}, design, version_number
     ),
 
     overall as (
         select
             {{ group }},
-            sum(population) as group_population,
-            sum(population * total / n) filter (where n > 0)
-                / sum(population) filter (where n > 0) as overall_mean
+            version_number
+            {%- for metric in metrics %},
+            sum({{ metric.name }}_population) as {{ metric.name }}_group_population,
+            sum({{ metric.name }}_population * {{ metric.name }}_sum / {{ metric.name }}_n)
+                filter (where {{ metric.name }}_n > 0)
+                / sum({{ metric.name }}_population) filter (where {{ metric.name }}_n > 0) as {{ metric.name }}_overall
+            {%- endfor %}
         from cells
-        group by all
+        group by {{ group }}, version_number
     ),
 
+    -- What one judged response, and one response at all, moves the estimate.
     located as (
         select
-            cells.*,
-            total / nullif(n, 0) as mean,
-            population / group_population / nullif(n, 0) as weight,
-            (total / nullif(n, 0) - overall_mean) / group_population as shift
+            {{ group }},
+            design,
+            version_number
+            {%- for metric in metrics %},
+            coalesce({{ metric.name }}_sum / nullif({{ metric.name }}_n, 0), 0) as {{ metric.name }}_mean,
+            coalesce({{ metric.name }}_population / nullif({{ metric.name }}_group_population, 0)
+                / nullif({{ metric.name }}_n, 0), 0) as {{ metric.name }}_weight,
+            coalesce(({{ metric.name }}_sum / nullif({{ metric.name }}_n, 0) - {{ metric.name }}_overall)
+                / nullif({{ metric.name }}_group_population, 0), 0) as {{ metric.name }}_shift
+            {%- endfor %}
         from cells
-        join overall using ({{ group }})
+        join overall using ({{ group }}, version_number)
     ),
 
-    residuals as (
+    residuals as materialized (
         select
             {{ group }},
-            stratum,
-            user_key,
-            judged,
-            coalesce(parts.total - mean * judged, 0) as residual,
-            coalesce(weight * (parts.total - mean * judged), 0) as within_user,
-            coalesce(weight * judged, 0) as weight_user,
-            coalesce(shift * size, 0) as between_user
-        from parts
-        join located using ({{ group }}, stratum)
+            design,
+            version_number,
+            user_number
+            {%- for metric in metrics %},
+            {{ metric.name }}_judged,
+            {{ metric.name }}_total - {{ metric.name }}_mean * {{ metric.name }}_judged as {{ metric.name }}_residual,
+            {{ metric.name }}_weight * {{ metric.name }}_judged as {{ metric.name }}_weight_user,
+            {{ metric.name }}_weight * ({{ metric.name }}_total - {{ metric.name }}_mean * {{ metric.name }}_judged)
+                + {{ metric.name }}_shift * {{ metric.name }}_size as {{ metric.name }}_influence
+            {%- endfor %}
+        from sums_by_user
+        join located using ({{ group }}, design)
     ),
 
-    cell_residuals as (
-        select {{ group }}, stratum, sum(residual ** 2) as residual_squares
+    cell_residuals as materialized (
+        select
+            {{ group }},
+            design
+            {%- for metric in metrics %},
+            sum({{ metric.name }}_residual ** 2) as {{ metric.name }}_residual_squares
+            {%- endfor %}
         from residuals
-        group by all
+        group by {{ group }}, design
     ),
 
     users as (
         select
             {{ group }},
-            user_key,
-            sum(judged) as judged,
-            sum(weight_user) as weight,
-            sum(within_user + between_user) as influence
+            version_number
+            {%- for metric in metrics %},
+            sum({{ metric.name }}_judged) as {{ metric.name }}_judged,
+            sum({{ metric.name }}_weight_user) as {{ metric.name }}_weight_user,
+            sum({{ metric.name }}_influence) as {{ metric.name }}_influence
+            {%- endfor %}
         from residuals
-        group by all
+        group by {{ group }}, version_number, user_number
     ),
 
-    groups as (
+    groups as materialized (
         select
             {{ group }},
-            count(*) filter (where judged > 0) as users,
-            sum(weight ** 2) as weight_squares,
-            sum(influence ** 2) as influence_squares,
-            sum(influence ** 4) as influence_fourths
+            version_number
+            {%- for metric in metrics %},
+            count(*) filter (where {{ metric.name }}_judged > 0) as {{ metric.name }}_users,
+            sum({{ metric.name }}_weight_user ** 2) as {{ metric.name }}_weight_squares,
+            sum({{ metric.name }}_influence ** 2) as {{ metric.name }}_influence_squares,
+            sum({{ metric.name }}_influence ** 4) as {{ metric.name }}_influence_fourths
+            {%- endfor %}
         from users
-        group by all
+        group by {{ group }}, version_number
     )
-
+    {%- for metric in metrics %}
     select
-        metric,
-        case metric
-            {%- for metric in metrics %} when '{{ metric.name }}' then '{{ metric.version }}'{% endfor %}
-        end as metric_version,
-        case metric {%- for metric in metrics %} when '{{ metric.name }}' then '{{ metric.kind }}'{% endfor %} end as kind,
-        judge_version,
-        {{ keys | join(", ") }},
-        stratum,
-        population,
-        n,
-        total,
-        total_squares,
-        size_squares,
-        users,
-        residual_squares,
-        weight_squares,
-        influence_squares,
-        influence_fourths
+        '{{ metric.name }}' as metric,
+        '{{ metric.version }}' as metric_version,
+        '{{ metric.kind }}' as kind,
+        designs.version as judge_version,
+        {{ group }},
+        designs.stratum_name as stratum,
+        {{ metric.name }}_population as population,
+        {{ metric.name }}_n as n,
+        {{ metric.name }}_sum as total,
+        {{ metric.name }}_sum_squares as total_squares,
+        {{ metric.name }}_size_squares as size_squares,
+        {{ metric.name }}_users as users,
+        {{ metric.name }}_residual_squares as residual_squares,
+        {{ metric.name }}_weight_squares as weight_squares,
+        {{ metric.name }}_influence_squares as influence_squares,
+        {{ metric.name }}_influence_fourths as influence_fourths
     from cells
-    join cell_residuals using ({{ group }}, stratum)
-    join groups using ({{ group }})
+    join designs using (design, version_number)
+    join cell_residuals using ({{ group }}, design)
+    join groups using ({{ group }}, version_number)
+    where {{ metric.name }}_population > 0
+    {% if not loop.last %}union all{% endif %}
+    {%- endfor %}
 {% endmacro %}
 
-{# All metrics of the catalog over one relation. #}
-{% macro moments(relation, keys) %}
+{# All metrics of the catalog over `rows`, which metric_rows made of `relation`, grouped by `keys`, where `condition`. #}
+{% macro moments(rows, keys, relation, condition="true") %}
     {%- set columns -%}
-        metric, metric_version, kind, judge_version, {{ keys | join(", ") }}, stratum, population, n, total,
-        total_squares, size_squares, users, residual_squares, weight_squares, influence_squares, influence_fourths
+        metric, metric_version, kind, judge_version, {{ keys | join(", ") }}, stratum, population::bigint as population,
+        n::bigint as n, total, total_squares, size_squares, users, residual_squares, weight_squares, influence_squares,
+        influence_fourths
     {%- endset -%}
     {%- set full = var("metrics") | rejectattr("judge") | list -%}
     {%- set blocks = [] -%}
-    {%- if full -%}{%- do blocks.append(full_moments(relation, keys, full)) -%}{%- endif -%}
-    {%- for judge in var("judges") -%}
-        {%- set rest = var("metrics") | selectattr("judge", "equalto", judge.column) | list -%}
-        {%- if rest -%}{%- do blocks.append(sampled_moments(relation, keys, rest, judge.column)) -%}{%- endif -%}
+    {%- if full -%}{%- do blocks.append(full_moments(rows, keys, full, condition)) -%}{%- endif -%}
+    {%- for judge in judges_of_metrics() -%}
+        {%- set rest = var("metrics") | selectattr("judge", "equalto", judge) | list -%}
+        {%- do blocks.append(sampled_moments(rows, keys, rest, judge, relation, condition)) -%}
     {%- endfor -%}
     {%- for block in blocks %}
     select {{ columns }} from ({{ block }})

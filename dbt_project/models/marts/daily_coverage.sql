@@ -8,5 +8,5 @@ select
     count(*) filter (where automated_signals > 0) as with_automated,
     count(*) filter (where labels > 0) as labelled
 from {{ ref("response_facts") }}
-where day in (select day from tick.days)
+where day in {{ touched_days() }}
 group by all

@@ -12,8 +12,8 @@ touched as (
     select *
     from deploys
     where environment in ({% for name in var("environments") %}'{{ name }}'{% if not loop.last %}, {% endif %}{% endfor %})
-        and day >= (select min(day) from tick.days) - interval 8 day
-        and day <= (select max(day) from tick.days) + interval 8 day
+        and day >= (select min(day) from {{ touched_days() }}) - interval 8 day
+        and day <= (select max(day) from {{ touched_days() }}) + interval 8 day
 ),
 
 sides as (
@@ -38,8 +38,12 @@ sides as (
             or touched.prompt_version is null
             or facts.prompt_version = touched.prompt_version
         )
-    where facts.day >= (select min(day) from tick.days) - interval 16 day
-        and facts.day <= (select max(day) from tick.days) + interval 16 day
+    where facts.day >= (select min(day) from {{ touched_days() }}) - interval 16 day
+        and facts.day <= (select max(day) from {{ touched_days() }}) + interval 16 day
+),
+
+numbers as materialized (
+    {{ metric_rows("sides", ["deploy_id", "deployed_at", "side"]) }}
 )
 
-{{ moments("sides", ["deploy_id", "deployed_at", "side"]) }}
+{{ moments("numbers", ["deploy_id", "deployed_at", "side"], "sides") }}

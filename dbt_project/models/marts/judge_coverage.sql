@@ -6,5 +6,5 @@ select
     state,
     count(*) as responses
 from {{ ref("selection_outcomes") }}
-where day in (select day from tick.days)
+where day in {{ touched_days() }}
 group by all

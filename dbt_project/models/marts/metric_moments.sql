@@ -5,34 +5,47 @@ with facts as (
         date_trunc('hour', occurred_at) as window_hour,
         date_trunc('day', occurred_at) as window_day
     from {{ ref("response_facts") }}
-    where day in (select day from tick.days)
+    where day in {{ touched_days() }}
         and environment in ({% for name in var("environments") %}'{{ name }}'{% if not loop.last %}, {% endif %}{% endfor %})
+),
+
+numbers as materialized (
+    {{ metric_rows("facts", ["window_hour", "window_day", "day"] + var("slices")) }}
 )
 {%- for grain in ["hour", "day"] %}
-{%- for slice in slices %},
+{%- for slice in slices %}
+{%- set keys = ["window_" ~ grain, "day"] + ([] if slice == "all" else [slice]) %},
 
 {{ grain }}_{{ slice }} as (
-    with sliced as (
-        select
-            *,
-            '{{ grain }}' as grain,
-            window_{{ grain }} as window_start,
-            '{{ slice }}' as slice,
-            {{ "'all'" if slice == "all" else slice }} as slice_value
-        from facts
-        {%- if slice != "all" %}
-        where {{ slice }} is not null
-        {%- endif %}
-    )
-
-    {{ moments("sliced", ["grain", "window_start", "slice", "slice_value", "day"]) }}
+    {{ moments("numbers", keys, "facts", "true" if slice == "all" else slice ~ " is not null") }}
 )
 {%- endfor %}
 {%- endfor %}
 
 {% for grain in ["hour", "day"] -%}
 {% for slice in slices -%}
-select * from {{ grain }}_{{ slice }}
+select
+    metric,
+    metric_version,
+    kind,
+    judge_version,
+    '{{ grain }}' as grain,
+    window_{{ grain }} as window_start,
+    '{{ slice }}' as slice,
+    {{ "'all'" if slice == "all" else slice }} as slice_value,
+    day,
+    stratum,
+    population,
+    n,
+    total,
+    total_squares,
+    size_squares,
+    users,
+    residual_squares,
+    weight_squares,
+    influence_squares,
+    influence_fourths
+from {{ grain }}_{{ slice }}
 {% if not (loop.last and grain == "day") -%}
 union all
 {% endif -%}
