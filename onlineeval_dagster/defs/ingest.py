@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from onlineeval_dagster.contracts.tables import TABLES
-from onlineeval_dagster.defs.place import Place
+from onlineeval_dagster.defs.place import Place, told_plainly
 from onlineeval_dagster.defs.tables import RETRIES, listed, table_spec
 from onlineeval_dagster.lake.ingest import Ingested
 from onlineeval_dagster.lake.ingest import ingest as ingest_log
@@ -20,7 +20,7 @@ INGESTED = [name for name, table in TABLES.items() if table.written_by == "inges
 def ingest(context: dg.AssetExecutionContext, place: Place) -> Iterator[dg.MaterializeResult]:
     """Pull everything that is ready in the log into the lake, exactly once."""
     settings = place.settings()
-    with place.stage("ingest"):
+    with told_plainly():
         done = ingest_log(settings, place.lake(), now=place.now())
     context.log.info(f"{done.lines} lines, {done.bad} of them not readable, batches {list(done.batches)}")
     for name in INGESTED:

@@ -28,8 +28,7 @@ def verdicts(context: dg.AssetExecutionContext, place: Place) -> dg.MaterializeR
                 record=lambda said: log.append(b"".join(encode(verdict) for verdict in said)),
                 now=place.now,
             )
-        with place.stage("ingest"):
-            done = ingest_log(settings, lake, now=place.now())
+        done = ingest_log(settings, lake, now=place.now())
         mark_judged(lake, pending)
     for summary in summaries:
         if summary.paused_reason:

@@ -42,7 +42,7 @@ class Place(dg.ConfigurableResource):
         settings = self.settings()
         lock = settings.home / "locks" / f"{name}.lock"
         with (
-            _told_plainly(),
+            told_plainly(),
             holding(lock, what=f"stage {name}", purpose=name, wait_seconds=settings.warehouse_wait_seconds),
         ):
             yield
@@ -51,7 +51,7 @@ class Place(dg.ConfigurableResource):
     def warehouse(self, purpose: str) -> Iterator[None]:
         settings = self.settings()
         with (
-            _told_plainly(),
+            told_plainly(),
             warehouse_held(settings.warehouse_file, wait_seconds=settings.warehouse_wait_seconds, purpose=purpose),
         ):
             yield
@@ -62,7 +62,7 @@ _PASSING = (LakeError, WarehouseError)
 
 
 @contextmanager
-def _told_plainly() -> Iterator[None]:
+def told_plainly() -> Iterator[None]:
     """Our own errors fail the step with their message; those that stay as they are, without another attempt."""
     try:
         yield

@@ -6,12 +6,10 @@ The plan (segments, offsets, the time it was made) is on disk before it is worke
 number, so a batch that was killed is worked again from its plan, to the same rows, and a table that has it skips it.
 """
 
-import fcntl
-import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -22,9 +20,9 @@ from onlineeval_dagster.contracts.arrow import to_table
 from onlineeval_dagster.contracts.base import Contract
 from onlineeval_dagster.contracts.rows import IngestedPart, QuarantinedLine
 from onlineeval_dagster.contracts.tables import TABLES
-from onlineeval_dagster.errors import LakeError
 from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.lines import Piece, cut
+from onlineeval_dagster.lake.lines import Lines, Piece, cut, lay_out
+from onlineeval_dagster.lake.lock import holding
 from onlineeval_dagster.lake.parts import PartsWriter, commit_parts, committed_batch
 from onlineeval_dagster.lake.plan import BATCH_BYTES, Batch, plan_batch, read_plan, write_plan
 from onlineeval_dagster.lake.scan import rows
@@ -39,7 +37,6 @@ KEPT = timedelta(days=7)
 
 _MARKER = "ingested_parts"
 _MOST_PIECES = 200  # a mapped file is an open one
-_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +90,7 @@ def ingest(
 def prune(settings: Settings, lake: Lake, *, now: datetime, kept: timedelta = KEPT) -> list[str]:
     """Delete segments that are complete, wholly ingested and not appended to for `kept`. Returns their names."""
     with _alone(settings):
-        _, offsets, _ = _standing(settings, lake)
+        _, offsets, _ = standing(settings, lake)
         ready = ready_segments(settings.log_folder, now=now, idle_seconds=settings.rotate_seconds)
         old = [
             segment
@@ -106,7 +103,7 @@ def prune(settings: Settings, lake: Lake, *, now: datetime, kept: timedelta = KE
 
 
 def _next_batch(settings: Settings, lake: Lake, *, now: datetime, limit_bytes: int) -> Batch | None:
-    number, offsets, unfinished = _standing(settings, lake)
+    number, offsets, unfinished = standing(settings, lake)
     if unfinished:
         return unfinished
     ready = ready_segments(settings.log_folder, now=now, idle_seconds=settings.rotate_seconds)
@@ -118,7 +115,7 @@ def _next_batch(settings: Settings, lake: Lake, *, now: datetime, limit_bytes: i
     return batch
 
 
-def _standing(settings: Settings, lake: Lake) -> tuple[int, Mapping[str, int], Batch | None]:
+def standing(settings: Settings, lake: Lake) -> tuple[int, Mapping[str, int], Batch | None]:
     """The next batch's number, how far each segment is taken, and the batch that was begun and is not done, if any.
 
     The plan's file carries the offsets, so that this does not grow with history. Where it does not follow the lake (one
@@ -146,7 +143,7 @@ def _work(
         Sieve(now=batch.planned_at, retention_days=batch.retention_days) as sieve,
         PartsWriter(lake, batch=batch.number) as writer,
     ):
-        for chunk in _chunks(settings, batch, chunk_bytes):
+        for chunk in _laid_out(_chunks(settings, batch, chunk_bytes)):
             for sifted in sieve.sift(chunk):
                 lines.update(sifted.lines)
                 bad.update(refused.segment for refused in sifted.refused)
@@ -184,6 +181,19 @@ def _chunks(settings: Settings, batch: Batch, chunk_bytes: int) -> Iterator[list
                 chunk = []
     if chunk:
         yield chunk
+
+
+def _laid_out(chunks: Iterator[list[Piece]]) -> Iterator[Lines]:
+    """The lines of each chunk; those of the next one are looked for while one is sifted."""
+    with ThreadPoolExecutor(1, thread_name_prefix="lines") as thread:
+        coming: Future[Lines] | None = None
+        for chunk in chunks:
+            following = thread.submit(lay_out, chunk)
+            if coming:
+                yield coming.result()
+            coming = following
+        if coming:
+            yield coming.result()
 
 
 def _quarantined(refused: Sequence[RefusedLine], batch: Batch) -> dict[tuple[str, date], pa.Table]:
@@ -229,34 +239,7 @@ def _plan_path(settings: Settings) -> Path:
     return settings.home / "ingest" / "batch.json"
 
 
-@contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def _alone(settings: Settings) -> AbstractContextManager[None]:
     """Hold the ingest's lock; waits as long as for the warehouse, then raises LakeError naming the holder's pid."""
-    path = settings.home / "ingest" / "lock"
-    deadline = time.monotonic() + settings.warehouse_wait_seconds
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise LakeError(f"ingest: {path}: {error.strerror}; make it writable, and run again") from error
-    try:
-        while not _locked(lock):
-            if time.monotonic() >= deadline:
-                pid = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
-                raise LakeError(
-                    f"ingest: {path} is held by process {pid}; let it finish, or stop it: it is safe to kill"
-                )
-            time.sleep(_POLL_SECONDS)
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(lock)
-
-
-def _locked(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    lock = settings.home / "locks" / "ingest.lock"
+    return holding(lock, what="the ingest", purpose="ingest", wait_seconds=settings.warehouse_wait_seconds)

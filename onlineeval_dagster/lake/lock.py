@@ -20,8 +20,7 @@ def holding(
 
     Raises `error`, naming `what` is held, by which pid and for what, when it was not free within `wait_seconds`.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a+") as lock:
+    with _opened(file, what=what, error=error) as lock:
         _wait(lock, file, what=what, wait_seconds=wait_seconds, error=error)
         lock.truncate(0)
         lock.write(json.dumps({"pid": os.getpid(), "purpose": purpose}))
@@ -42,6 +41,14 @@ def holder(file: Path) -> str | None:
         except BlockingIOError:
             return _named(file)
     return None
+
+
+def _opened(file: Path, *, what: str, error: type[OnlineEvalError]) -> IO[str]:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file.open("a+")
+    except OSError as refused:
+        raise error(f"{what}: {file}: {refused.strerror}; make it writable, and run again") from refused
 
 
 def _wait(lock: IO[str], file: Path, *, what: str, wait_seconds: float, error: type[OnlineEvalError]) -> None:

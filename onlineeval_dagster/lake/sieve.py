@@ -3,7 +3,7 @@
 The rows are the same, value for value, as `parse_line` would give one by one (tests/lake/test_sieve.py).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from types import TracebackType
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from onlineeval_dagster.contracts.arrow import to_table
 from onlineeval_dagster.contracts.base import Contract, LogEvent
 from onlineeval_dagster.contracts.tables import Table
-from onlineeval_dagster.lake.lines import Lines, Offsets, Piece, lay_out
+from onlineeval_dagster.lake.lines import Lines, Offsets
 from onlineeval_dagster.lake.sieve_sql import KINDS, coded_lines, sifted_rows, unknown_fields
 from onlineeval_dagster.log.reader import TABLE_OF, BadLine, parse_line
 
@@ -81,9 +81,8 @@ class Sieve:
     ) -> None:
         self._engine.close()
 
-    def sift(self, pieces: Sequence[Piece]) -> Iterator[Sifted]:
-        """The rows and the bad lines of `pieces`, some at a time. Raises LogError when a segment cannot be read."""
-        lines = lay_out(pieces)
+    def sift(self, lines: Lines) -> Iterator[Sifted]:
+        """The rows and the bad lines of `lines`, some at a time."""
         for begin in range(0, len(lines.start), _MOST_LINES):
             yield self._sift(lines.slice(begin, begin + _MOST_LINES))
 
@@ -111,8 +110,8 @@ class Sieve:
         try:
             return list(self._found(lines, checked=False))
         except (duckdb.InvalidInputException, UnicodeDecodeError):
-            # A line in braces that is no JSON: rare enough to begin again. DuckDB's message quotes the line, cut anywhere:
-            # in the middle of a character it arrives as an error of decoding.
+            # A line in braces that is no JSON: rare enough to begin again. DuckDB's message quotes its first 50 bytes;
+            # cut within a character, they arrive as an error of decoding.
             return list(self._found(lines, checked=True))
 
     def _found(self, lines: Lines, *, checked: bool) -> Iterator[tuple[str, pa.Table]]:

@@ -4,7 +4,7 @@ import hashlib
 from datetime import datetime
 
 from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.ingest import _standing as standing
+from onlineeval_dagster.lake.ingest import standing
 from onlineeval_dagster.log.segments import ready_segments
 from onlineeval_dagster.settings import Settings
 

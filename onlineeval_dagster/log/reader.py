@@ -27,6 +27,10 @@ TABLE_OF: dict[str, Table] = {table.kind: table for table in TABLES.values() if 
 _BLOCK = 2**20
 
 
+REFUSED = {"source", "row", "reason", "text"}
+"""The keys of a line by which an import hands over a row it could not read; `reason` says why, as quarantine shows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadLine:
     """A line that is no event: why, with field and remedy, and its text (first 64 KiB, broken bytes replaced)."""
@@ -113,6 +117,8 @@ def _contract(line: bytes) -> type[LogEvent] | BadLine:
         return _bad(line, f"line: not JSON ({error}); write one JSON object a line, UTF-8")
     if not isinstance(said, dict):
         return _bad(line, f"line: a JSON {type(said).__name__}; write one JSON object a line")
+    if said.keys() == REFUSED:
+        return _bad(line, f"{said['source']} row {said['row']}: {said['reason']}")
     kind = said.get("kind")
     if not isinstance(kind, str) or kind not in EVENTS:
         found = "missing" if kind is None else f"{str(kind)[:64]!r} is unknown"

@@ -249,11 +249,11 @@ def test_a_damaged_plan_is_named(settings: Settings) -> None:
 
 
 def test_two_ingests_at_once_are_impossible_and_the_second_names_the_first(settings: Settings) -> None:
-    lock = settings.home / "ingest" / "lock"
+    lock = settings.home / "locks" / "ingest.lock"
     lock.parent.mkdir(parents=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        file.write("4711\n")
+        file.write('{"pid": 4711, "purpose": "ingest"}')
         file.flush()
         with pytest.raises(LakeError, match="is held by process 4711"):
             take(settings)

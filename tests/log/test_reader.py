@@ -133,3 +133,10 @@ def test_a_time_from_before_the_retention_never_depends_on_the_zone_it_is_writte
     for hours in (-11, 0, 13):
         here = edge.astimezone(datetime.strptime(f"{hours:+03d}00", "%z").tzinfo)
         assert isinstance(said(event(occurred_at=here.isoformat())), LogEvent)
+
+
+def test_a_row_that_an_import_refused_keeps_the_importers_reason():
+    refused = b'{"source":"chats.jsonl","row":7,"reason":"answer: empty; send one","text":"{}"}\n'
+    bad = parse_line(refused, now=NOW, retention_days=30)
+    assert isinstance(bad, BadLine)
+    assert bad.reason == "chats.jsonl row 7: answer: empty; send one"
