@@ -63,7 +63,7 @@ def write_past(settings: Settings, past: Past) -> None:
                 written.setdefault(name, []).extend(_write(connection, settings, name, day, parts))
     now = past.until
     written["ingested_parts"] = [_marker(settings, now)]
-    written["deploys"] = [_deploy(settings, now - timedelta(days=past.days - 1))]
+    written["deploys"] = [_deploy(settings, now - timedelta(hours=12))]
     for name, parts in written.items():
         commit_parts(lake, name, parts, batch=1, now=now)
         lake.open(name).create_checkpoint()
@@ -161,7 +161,7 @@ select
     case when hash('device:' || user_id) % 2 = 0 then 'mobile' else 'desktop' end as device,
     'en' as language,
     hash('new:' || n) % 9 = 0 as new_user,
-    'past-' || (placed.i // 350) as log_segment,
+    'past-{day}-' || (placed.i // 350) as log_segment,
     placed.i * 1400 as log_offset,
     date '{day}' as day
 from placed
@@ -190,7 +190,7 @@ select
     session_id,
     user_id,
     log_segment,
-    log_offset + 1 + permille as log_offset,
+    log_offset + 1 + length(action) as log_offset,
     day
 from drawn
 where permille < case action when 'copy' then 300 when 'thumbs_up' then 50 else 30 end
@@ -289,7 +289,7 @@ select
     inclusion_probability,
     stratum,
     '{model}' as model,
-    'past-verdicts' as log_segment,
+    'past-verdicts-' || day as log_segment,
     row_number() over () * 700 as log_offset,
     day
 from selections
@@ -324,7 +324,10 @@ def _marker(settings: Settings, now: datetime) -> Part:
 
 
 def _deploy(settings: Settings, now: datetime) -> Part:
-    """One old deploy, so that every table is there; its weeks are over."""
+    """A deploy half a day ago in every world, however long its past: each tick compares the days around it.
+
+    One on the first day would be recent in a short past and over in a long one, and make the long one look cheap.
+    """
     row = {
         "event_id": "e-deploy",
         "occurred_at": now,

@@ -8,13 +8,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from onlineeval_dagster.defs.ingest import INGESTED
 from onlineeval_dagster.defs.launch import RunOutcome, instance_folder, run_job
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.settings import Settings, load_settings
 
-TO_VERDICTS = ("ingest", "check_ingested", "signals", "check_signals", "selections", "check_selections", "verdicts")
-"""Steps up to the judges: seconds, where dbt takes ten."""
+LAKE = tuple(INGESTED)
+"""What one step of the pipeline writes together: it cannot be asked for less."""
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 {#
   Moments of metrics from rows: what onlineeval_dagster/metrics/moments.py takes, one row a group and stratum.
-  First `metric_rows` once, then `moments` for each way to group its rows. A user's rows of a group are summed before
-  anything is squared: answers of one user are alike.
+  In a model: the CTEs of `designs`, one of `metric_rows`, then `moments` for each way to group its rows. A user's rows
+  of a group are summed before anything is squared: answers of one user are alike.
 
   Nearly every user has one row an hour, so that grouping by user is the whole cost: it is done over numbers alone
   (strings as keys and a filter an aggregate took five times as long), and the constants of a block are no keys.
@@ -10,48 +10,40 @@
 {# The rows as numbers: `columns`, the user, each metric's value where the row counts (else null), each judge's design. #}
 {% macro metric_rows(relation, columns) %}
     {%- set judges = judges_of_metrics() -%}
-    with
-    {%- for judge in judges %}
-    {{ judge }}_designs as ({{ designs(relation, judge) }}),
-    {%- endfor %}
-
-    numbered as (
-        select
-            {{ columns | join(", ") }},
-            -- 64 bits: of 10,000 users in a group two meet once in 300 billion groups.
-            hash(user_key) as user_number
-            {%- for judge in judges %},
-            {{ judge }}_designs.design as {{ judge }}_design
-            {%- endfor %}
-            {%- for metric in var("metrics") %},
-            case when {{ counts(metric) }} then {{ metric_value(metric) }} end as {{ metric.name }}_value
-            {%- if metric.judge %},
-            case when {{ counts(metric) }} then 1 end as {{ metric.name }}_eligible
-            {%- endif %}
-            {%- endfor %}
-        from {{ relation }} as answers
-        {%- for judge in judges %}
-        left join {{ judge }}_designs
-            on {{ judge }}_designs.version is not distinct from answers.{{ judge }}_version
-            and {{ judge }}_designs.stratum = answers.{{ judge }}_stratum
-            and {{ judge }}_designs.probability = answers.{{ judge }}_probability
+    select
+        {{ columns | join(", ") }},
+        -- 64 bits: of 10,000 users in a group two meet once in 300 billion groups.
+        hash(user_key) as user_number
+        {%- for judge in judges %},
+        {{ judge }}_designs.design as {{ judge }}_design
         {%- endfor %}
-    )
-
-    select * from numbered
+        {%- for metric in var("metrics") %},
+        case when {{ counts(metric) }} then {{ metric_value(metric) }} end as {{ metric.name }}_value
+        {%- if metric.judge %},
+        case when {{ counts(metric) }} then 1 end as {{ metric.name }}_eligible
+        {%- endif %}
+        {%- endfor %}
+    from {{ relation }} as answers
+    {%- for judge in judges %}
+    left join {{ judge }}_designs
+        on {{ judge }}_designs.version is not distinct from answers.{{ judge }}_version
+        and {{ judge }}_designs.stratum = answers.{{ judge }}_stratum
+        and {{ judge }}_designs.probability = answers.{{ judge }}_probability
+    {%- endfor %}
 {% endmacro %}
 
 {% macro judges_of_metrics() -%}
-    {{ return(var("metrics") | selectattr("judge") | map(attribute="judge") | unique | list) }}
+    {%- set used = var("metrics") | rejectattr("judge", "none") | map(attribute="judge") | list -%}
+    {{ return(var("judges") | map(attribute="column") | select("in", used) | list) }}
 {%- endmacro %}
 
-{# A judge's versions and strata, numbered. Within a stratum every row has the same chance: where a rate changed, the
-   stratum is split. #}
-{% macro designs(relation, judge) %}
+{# A CTE a judge: its versions and strata, numbered. Within a stratum every row has the same chance: where a rate
+   changed, the stratum is split. #}
+{% macro designs(relation) %}
+    {%- for judge in judges_of_metrics() %}
+{{ judge }}_designs as materialized (
     select
-        version,
-        stratum,
-        probability,
+        *,
         stratum || ' at ' || probability as stratum_name,
         row_number() over (order by version, stratum, probability) as design,
         dense_rank() over (order by version) as version_number
@@ -63,7 +55,9 @@
         from {{ relation }}
         where {{ judge }}_probability is not null
     )
-{% endmacro %}
+),
+    {%- endfor %}
+{%- endmacro %}
 
 {% macro metric_value(metric) -%}
     {%- if metric.kind == "rate" -%} ({{ metric.numerator }})::boolean::int::double
@@ -163,11 +157,9 @@
 {% endmacro %}
 
 {# Metrics that rest on a judge's stratified sample. A cell is one design (version, stratum) of a group. #}
-{% macro sampled_moments(rows, keys, metrics, judge, relation, condition) %}
+{% macro sampled_moments(rows, keys, metrics, judge, condition) %}
     {%- set group = keys | join(", ") -%}
-    with designs as materialized ({{ designs(relation, judge) }}),
-
-    sums_by_user as materialized (
+    with sums_by_user as materialized (
         select
             {{ group }},
             {{ judge }}_design as design,
@@ -194,7 +186,7 @@
             sum({{ metric.name }}_judged * {{ metric.name }}_judged) as {{ metric.name }}_size_squares
             {%- endfor %}
         from sums_by_user
-        join designs using (design)
+        join {{ judge }}_designs using (design)
         group by {{ group }}, design, version_number
     ),
 
@@ -302,7 +294,7 @@
         {{ metric.name }}_influence_squares as influence_squares,
         {{ metric.name }}_influence_fourths as influence_fourths
     from cells
-    join designs using (design, version_number)
+    join {{ judge }}_designs as designs using (design, version_number)
     join cell_residuals using ({{ group }}, design)
     join groups using ({{ group }}, version_number)
     where {{ metric.name }}_population > 0
@@ -310,8 +302,8 @@
     {%- endfor %}
 {% endmacro %}
 
-{# All metrics of the catalog over `rows`, which metric_rows made of `relation`, grouped by `keys`, where `condition`. #}
-{% macro moments(rows, keys, relation, condition="true") %}
+{# All metrics of the catalog over `rows`, which metric_rows made, grouped by `keys`, where `condition`. #}
+{% macro moments(rows, keys, condition="true") %}
     {%- set columns -%}
         metric, metric_version, kind, judge_version, {{ keys | join(", ") }}, stratum, population::bigint as population,
         n::bigint as n, total, total_squares, size_squares, users, residual_squares, weight_squares, influence_squares,
@@ -322,7 +314,7 @@
     {%- if full -%}{%- do blocks.append(full_moments(rows, keys, full, condition)) -%}{%- endif -%}
     {%- for judge in judges_of_metrics() -%}
         {%- set rest = var("metrics") | selectattr("judge", "equalto", judge) | list -%}
-        {%- do blocks.append(sampled_moments(rows, keys, rest, judge, relation, condition)) -%}
+        {%- do blocks.append(sampled_moments(rows, keys, rest, judge, condition)) -%}
     {%- endfor -%}
     {%- for block in blocks %}
     select {{ columns }} from ({{ block }})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import Catalog
@@ -54,8 +55,7 @@ class Pending:
     selections_version: int
 
     def of(self, judge: Judge) -> pa.Table:
-        names = self.work.column("judge").to_pylist()
-        return self.work.filter(pa.array([name == judge.name for name in names], pa.bool_()))
+        return self.work.filter(pc.field("judge") == judge.name)
 
 
 def pending_work(lake: Lake, catalog: Catalog) -> Pending:
@@ -108,7 +108,7 @@ def mark_judged(lake: Lake, pending: Pending) -> None:
 
 def _items(lake: Lake, work: pa.Table) -> Iterator[WorkItem]:
     """The responses' texts with their work, read in batches: memory stays flat."""
-    days: Collection[date] = set(work.column("day").to_pylist())
+    days: Collection[date] = set(work.column("day").unique().to_pylist())
     with engine(lake, {"responses": days}) as connection:
         connection.register("work", work)
         places = connection.sql(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import Catalog, Sampling
@@ -37,7 +38,7 @@ def select_responses(lake: Lake, catalog: Catalog, *, now: datetime) -> Selected
     reads = {f"responses for {name}": changes.version for name, changes in changed.items()}
     if any(reads[key] != read[key.removeprefix("responses for ")] for key in reads):
         lake.append("selections", decided, reads=reads)
-    selected = decided.column("state").to_pylist().count("selected")
+    selected = decided.filter(pc.field("state") == "selected").num_rows
     return Selected(
         days=tuple(sorted(decided.column("day").unique().to_pylist())), decided=len(decided), selected=selected
     )

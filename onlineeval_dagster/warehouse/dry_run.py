@@ -47,6 +47,8 @@ _OF_A_JUDGE = {
     "good": "boolean",
 }
 
+_NO_NUMBERS = ("VARCHAR", "DATE", "TIME", "INTERVAL", "BLOB")
+
 
 def fact_columns(catalog: Catalog) -> dict[str, str]:
     """The columns of response_facts under this catalog, with their DuckDB types."""
@@ -75,6 +77,7 @@ def check_metrics(catalog: Catalog) -> None:
 def _try(connection: duckdb.DuckDBPyConnection, columns: dict[str, str], place: str, sql: str, kind: str) -> None:
     try:
         connection.execute(f"select ({sql})::{kind} from response_facts")
+        found = connection.execute(f"describe select ({sql}) as value from response_facts").fetchone()
     except duckdb.Error as error:
         words = [word.strip("\"'`()") for word in str(error).split()]
         unknown = next((word for word in words if word.isidentifier() and "_" in word and word not in columns), "")
@@ -82,3 +85,7 @@ def _try(connection: duckdb.DuckDBPyConnection, columns: dict[str, str], place: 
         hint = f"did you mean {' or '.join(near)}?" if near else "the columns are those of response_facts"
         first = str(error).splitlines()[0]
         raise CatalogError(f"metrics.toml: {place} {sql!r} does not work: {first}; {hint}") from error
+    # Without rows every cast succeeds; with the first one a text or a time that is no number would not.
+    if found and str(found[1]).startswith(_NO_NUMBERS):
+        owed = "true or false" if kind == "boolean" else "a number"
+        raise CatalogError(f"metrics.toml: {place} {sql!r} is {found[1]} and has to be {owed}; compare or convert it")

@@ -18,7 +18,8 @@ import pytest
 from onlineeval_dagster.contracts.events import Event
 from onlineeval_dagster.errors import LogError
 from onlineeval_dagster.log.reader import parse_line, read_lines
-from onlineeval_dagster.log.segments import Segment, SegmentWriter, encode, find_segment, ready_segments
+from onlineeval_dagster.log.segments import Segment, encode, find_segment, ready_segments
+from onlineeval_dagster.log.writer import SegmentWriter
 
 
 def writer(folder: Path, **changes: object) -> SegmentWriter:
@@ -203,7 +204,7 @@ def test_the_lock_does_not_pass_to_a_program_that_is_started(tmp_path: Path) -> 
     code = (
         "import subprocess, sys, os\n"
         "from pathlib import Path\n"
-        "from onlineeval_dagster.log.segments import SegmentWriter\n"
+        "from onlineeval_dagster.log.writer import SegmentWriter\n"
         "log = SegmentWriter(Path(sys.argv[1]), rotate_bytes=2**30, rotate_seconds=3600)\n"
         "log.append(b'1\\n')\n"
         "child = subprocess.Popen(['sleep', '30'], close_fds=False, stdout=subprocess.DEVNULL)\n"

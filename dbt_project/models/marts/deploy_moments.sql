@@ -41,9 +41,10 @@ sides as (
     where facts.day >= (select min(day) from {{ touched_days() }}) - interval 16 day
         and facts.day <= (select max(day) from {{ touched_days() }}) + interval 16 day
 ),
+{{ designs("sides") }}
 
 numbers as materialized (
     {{ metric_rows("sides", ["deploy_id", "deployed_at", "side"]) }}
 )
 
-{{ moments("numbers", ["deploy_id", "deployed_at", "side"], "sides") }}
+{{ moments("numbers", ["deploy_id", "deployed_at", "side"]) }}

@@ -8,6 +8,7 @@ with facts as (
     where day in {{ touched_days() }}
         and environment in ({% for name in var("environments") %}'{{ name }}'{% if not loop.last %}, {% endif %}{% endfor %})
 ),
+{{ designs("facts") }}
 
 numbers as materialized (
     {{ metric_rows("facts", ["window_hour", "window_day", "day"] + var("slices")) }}
@@ -17,7 +18,7 @@ numbers as materialized (
 {%- set keys = ["window_" ~ grain, "day"] + ([] if slice == "all" else [slice]) %},
 
 {{ grain }}_{{ slice }} as (
-    {{ moments("numbers", keys, "facts", "true" if slice == "all" else slice ~ " is not null") }}
+    {{ moments("numbers", keys, "true" if slice == "all" else slice ~ " is not null") }}
 )
 {%- endfor %}
 {%- endfor %}

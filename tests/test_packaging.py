@@ -1,0 +1,157 @@
+"""What is shipped works: the wheel from anywhere, the README says what there is, dbt's unit tests hold."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from onlineeval_dagster.cli import app
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = [
+    "dbt_project/dbt_project.yml",
+    "dbt_project/profiles.yml",
+    "dbt_project/macros/moments.sql",
+    "dbt_project/models/marts/response_facts.sql",
+    "catalog/judges/relevance.md",
+    "catalog/metrics.toml",
+    "catalog/sampling.toml",
+    "catalog/signals.toml",
+    "simulate/topics.toml",
+    "quality/suites.toml",
+    "reports/daily.html.j2",
+    "reports/daily.css",
+    "reports/daily.js",
+]
+
+
+def run(command: list[str | Path], folder: Path, **environment: str) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT], folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel: Path) -> Path:
+    folder = wheel.parent / "unpacked"
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(folder)
+    return folder
+
+
+def tracked(folder: Path) -> list[Path]:
+    """The files of a folder without what runs leave there."""
+    left = {"target", "logs", ".user.yml"}
+    return [path for path in folder.rglob("*") if path.is_file() and not left & set(path.relative_to(folder).parts)]
+
+
+def test_the_wheel_carries_all_that_is_no_python(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"onlineeval_dagster/{name}" for name in SHIPPED} <= names
+
+
+def test_the_wheel_carries_every_file_of_the_package_and_nothing_of_a_run(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    files = [path.relative_to(ROOT) for path in (ROOT / "onlineeval_dagster").rglob("*") if path.is_file()]
+    assert {str(path) for path in files if "__pycache__" not in path.parts} <= names
+    assert [
+        name for name in names if "/target/" in name or "/logs/" in name or name.endswith((".log", ".duckdb"))
+    ] == []
+
+
+def test_a_fresh_interpreter_loads_the_definitions_of_the_wheel_from_anywhere(unpacked: Path, tmp_path: Path) -> None:
+    script = (
+        "import json, onlineeval_dagster\n"
+        "from onlineeval_dagster.definitions import defs\n"
+        "from onlineeval_dagster.defs.warehouse import project_folder\n"
+        "keys = [key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()]\n"
+        "print(json.dumps([onlineeval_dagster.__file__, str(project_folder()), keys]))"
+    )
+    said = run([sys.executable, "-c", script], tmp_path, PYTHONPATH=str(unpacked), ONLINEEVAL_HOME=str(tmp_path / "h"))
+    package, project, keys = json.loads(next(line for line in said.splitlines() if line.startswith('["')))
+    assert Path(package).is_relative_to(unpacked)
+    assert Path(project) == unpacked / "onlineeval_dagster" / "dbt_project"
+    assert {"responses", "response_facts", "metric_points", "daily_report"} <= set(keys)
+    left = [path for path in unpacked.rglob("*") if path.name in {"target", "logs", "manifest.json"}]
+    assert left == [], "an installed package is never written to"
+
+
+def test_dagster_validates_the_module_of_the_wheel(unpacked: Path, tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    said = run(
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-m", "onlineeval_dagster.definitions"],
+        tmp_path,
+        PYTHONPATH=str(unpacked),
+        ONLINEEVAL_HOME=str(tmp_path / "h"),
+        DAGSTER_HOME=str(tmp_path),
+    )
+    assert "Validation successful" in said
+
+
+def test_the_readme_names_every_command() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = get_command(app).commands  # pyright: ignore
+    names = [name for name in commands if name != "catalog"] + [
+        f"catalog {name}" for name in commands["catalog"].commands
+    ]
+    assert [name for name in names if f"onlineeval {name}" not in readme] == []
+
+
+def test_the_readme_names_no_command_that_is_not_there() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"onlineeval ([a-z]+)(?= |`|$|\n)", readme))
+    assert named - set(get_command(app).commands) == set()  # pyright: ignore
+
+
+def test_the_readme_names_every_target_of_make() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(targets) > 8
+    assert [target for target in targets if f"make {target}" not in readme] == []
+
+
+def test_dbts_unit_tests_hold_on_empty_tables(tmp_path: Path) -> None:
+    """dbt asks the columns of what a model stands on, so every model is built once over a lake without rows."""
+    script = (
+        "from onlineeval_dagster.lake.delta import Lake\n"
+        "from onlineeval_dagster.settings import load_settings\n"
+        "from onlineeval_dagster.warehouse.duckdb import prepare\n"
+        "s = load_settings(); s.warehouse_file.parent.mkdir(parents=True)\n"
+        "prepare(s.warehouse_file, Lake(s.lake_folder), [])"
+    )
+    run([sys.executable, "-c", script], ROOT, ONLINEEVAL_HOME=str(tmp_path))
+    where = ["--project-dir", ROOT / "dbt_project", "--profiles-dir", ROOT / "dbt_project", "--target-path", tmp_path]
+    where += [
+        "--log-path",
+        tmp_path,
+        "--vars",
+        json.dumps({"warehouse": str(tmp_path / "warehouse/onlineeval.duckdb")}),
+    ]
+    dbt = Path(sys.executable).with_name("dbt")
+    run([dbt, "run", *where], ROOT)
+    said = run([dbt, "test", "--select", "test_type:unit", *where], ROOT)
+    models = {path.stem for path in (ROOT / "dbt_project" / "models").rglob("*.sql")}
+    assert int(re.findall(r"PASS=(\d+)", said)[-1]) >= len(models), said[-2_000:]
+    assert "ERROR=0" in said
