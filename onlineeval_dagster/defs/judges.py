@@ -16,8 +16,9 @@ SPEC = table_spec("verdicts", group="judges", deps=["selections", "responses"])
 @dg.multi_asset(specs=[SPEC], retry_policy=RETRIES, pool="judges")
 def verdicts(context: dg.AssetExecutionContext, place: Place) -> dg.MaterializeResult:
     """Put every pending selection to its judge, journal the verdicts, and take them into the lake."""
-    settings, lake, catalog = place.settings(), place.lake(), place.catalog()
+    settings, lake = place.settings(), place.lake()
     with place.stage("judges"):
+        catalog = place.catalog()
         pending = pending_work(lake, catalog)
         with open_log(settings) as log:
             summaries, refused = run_judges(

@@ -2,13 +2,16 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import orjson
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, DbtProject, dbt_assets
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
+from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.defs.place import Place
 from onlineeval_dagster.defs.tables import FULL, listed
 from onlineeval_dagster.lake.lock import holding
@@ -79,27 +82,53 @@ def warehouse(context: dg.AssetExecutionContext, dbt: DbtCliResource, place: Pla
     Without partitions: which days a run builds is known only once the log has been taken in. To build a day again,
     backfill `signals` of that day; the next tick builds what changed.
     """
-    file, lake, catalog = place.settings().warehouse_file, place.lake(), place.catalog()
-    arguments = ["--vars", orjson.dumps(dbt_vars(file, catalog)).decode(), "--exclude-resource-type", "unit_test"]
-    # A folder for runs alone: the manifest that Dagster reads is not written under its eyes.
-    target = place.settings().home / "dbt" / "run"
+    file, lake = place.settings().warehouse_file, place.lake()
     with place.warehouse("building"):
+        catalog = place.catalog()
+        run = _Dbt(dbt=dbt, arguments=_arguments(file, catalog), target=place.settings().home / "dbt" / "run")
         build = plan_build(file, lake, catalog)
-        days = build.days if build else ()
-        *earlier, last = in_chunks(lake, days)
+        *earlier, last = in_chunks(lake, build.days if build else ())
         for chunk in earlier:
             prepare(file, lake, chunk)
-            dbt.cli(["build", *arguments], target_path=target).wait()
+            run.quietly("build")
         prepare(file, lake, last)
-        events = list(dbt.cli(["build", *arguments], context=context, target_path=target).stream())
-        if build is not None:
+        events, failure = run.told("build", context)
+        if build is not None and failure is None:
             finish(file, build)
-        if context.run.tags.get(FULL) == "true":
+        if context.run.tags.get(FULL) == "true" and failure is None:
             prepare(file, lake, lake.days("responses"))
-            dbt.cli(["test", *arguments], target_path=target).wait()
+            run.quietly("test")
         shapes = table_shapes(file)
     yield from (_with_shape(event, shapes) for event in events)
-    context.log.info(f"built days {listed(days)}")
+    if failure is not None:
+        raise failure
+    context.log.info(f"built days {listed(build.days if build else ())}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dbt:
+    """dbt with this run's variables; `target` is for runs alone, so that nobody writes the manifest Dagster reads."""
+
+    dbt: DbtCliResource
+    arguments: list[str]
+    target: Path
+
+    def quietly(self, verb: str) -> None:
+        self.dbt.cli([verb, *self.arguments], target_path=self.target).wait()
+
+    def told(self, verb: str, context: dg.AssetExecutionContext) -> tuple[list[Any], Exception | None]:
+        """All of dbt's events as Dagster's, the failed tests among them, and the failure they end in."""
+        events: list[Any] = []
+        try:
+            for event in self.dbt.cli([verb, *self.arguments], context=context, target_path=self.target).stream():
+                events.append(event)
+        except DagsterDbtCliRuntimeError as failure:
+            return events, failure
+        return events, None
+
+
+def _arguments(file: Path, catalog: Catalog) -> list[str]:
+    return ["--vars", orjson.dumps(dbt_vars(file, catalog)).decode(), "--exclude-resource-type", "unit_test"]
 
 
 def _with_shape(event: Any, shapes: Mapping[str, Shape]) -> Any:
