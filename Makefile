@@ -35,7 +35,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 bench: setup
-	$(BIN)/python -m bench
+	$(BIN)/python -m tests.bench
 
 calibration: setup
 	$(BIN)/python -m pytest -m slow tests/calibration

@@ -1,6 +1,6 @@
 """What `track_response` costs a product, against a bare orjson dump and write in the same run.
 
-    python -m bench.track [calls] [rounds]
+    python -m tests.bench.track [calls] [rounds]
 
 A response of some 1.3 KB. `dump and write` dumps a finished dict; `by hand` also builds it, with an id and the time, as
 a product would that logs by itself. OpenTelemetry's BatchSpanProcessor runs beside them where it is installed. The
@@ -133,7 +133,7 @@ def _otel(stack: ExitStack) -> dict[str, Callable[[dict[str, Any]], int]]:
         return {}
 
     class Nowhere(SpanExporter):
-        def export(self, spans: Any) -> Any:  # noqa: ARG002 - its name is given
+        def export(self, spans: Any) -> Any:
             return SpanExportResult.SUCCESS
 
     provider = TracerProvider()

@@ -1,11 +1,11 @@
 """The numbers that the project promises, measured on this machine.
 
-    python -m bench                    all of them, some 25 minutes and 15 GB of scratch space
-    python -m bench nothing_new tick   the quick ones
-    python -m bench --list             their names
+    python -m tests.bench                    all of them, some 25 minutes and 15 GB of scratch space
+    python -m tests.bench nothing_new tick   the quick ones
+    python -m tests.bench --list             their names
 
 Every line has its value and, where there is one, the bar it is held to. Results are also written to
-bench/results/<date>.json, and the worlds that take long to make are kept beside them in bench/results/scratch; the
+tests/bench/results/<date>.json; the worlds that take long to make are kept beside them, in results/scratch; the
 exit code is 1 where a bar is not met.
 """
 
@@ -21,18 +21,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import ingest as log_ingest
-from bench.large import history, rebuild, stages
-from bench.measured import Measured
-from bench.small import nothing_new, tick
 from onlineeval_dagster.settings import load_settings
+from tests.bench import ingest as log_ingest
+from tests.bench.large import history, rebuild, stages
+from tests.bench.measured import Measured
+from tests.bench.small import nothing_new, tick
 
 RESULTS = Path(__file__).parent / "results"
 LINES, ROUNDS = 1_000_000, 3
 
 
 def ingest(scratch: Path) -> list[Measured]:
-    """1,000,000 log lines into the lake, against DuckDB's bare `read_ndjson` → Parquet; see bench/ingest.py."""
+    """1,000,000 log lines into the lake, against DuckDB's bare `read_ndjson` → Parquet; see tests/bench/ingest.py."""
     folder = scratch / "ingest"
     shutil.rmtree(folder, ignore_errors=True)
     settings = load_settings(home=folder / "home", retention_days=400)
@@ -95,7 +95,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Measured]]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--list", action="store_true", help="say what there is")
     parser.add_argument("--scratch", type=Path, default=RESULTS / "scratch", help="where the worlds are made")

@@ -1,6 +1,6 @@
 """How fast the ingest is, against DuckDB's bare `read_ndjson` → Parquet of the same files in the same run.
 
-    python bench/ingest.py [lines] [rounds]
+    python -m tests.bench.ingest [lines] [rounds]
 
 The log: 1,000,000 lines of some 1.3 KB, three kinds, two days, 0.1 % bad lines, an unknown field on one line in
 a hundred. Bars: 60 % of the speed of the auto-typed bare read, 45 % of the column-typed one. Best of `rounds` each.

@@ -8,9 +8,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bench.history import Past, drop_warehouse, write_past
-from bench.measured import Measured
-from bench.ticks import BUILDING, Tick, run_tick, write_events
 from onlineeval_dagster.catalog.load import load_catalog
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import rows
@@ -18,6 +15,9 @@ from onlineeval_dagster.quality.run import check_table
 from onlineeval_dagster.sampling.select import select_responses
 from onlineeval_dagster.settings import Settings, load_settings
 from onlineeval_dagster.signals.stage import derive_signals
+from tests.bench.history import Past, drop_warehouse, write_past
+from tests.bench.measured import Measured
+from tests.bench.ticks import BUILDING, Tick, run_tick, write_events
 
 UNTIL = datetime(2026, 11, 23, tzinfo=UTC)
 SHORT, LONG, A_DAY = 2, 100, 100_000

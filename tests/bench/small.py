@@ -7,12 +7,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.measured import Measured
-from bench.ticks import step_seconds, write_events
 from onlineeval_dagster.contracts.tables import TABLES
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.settings import Settings, child_environment, load_settings
 from onlineeval_dagster.warehouse.duckdb import built_since
+from tests.bench.measured import Measured
+from tests.bench.ticks import step_seconds, write_events
 
 ROUNDS = 3
 
