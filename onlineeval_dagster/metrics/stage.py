@@ -11,7 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineeval_dagster.catalog.load import Catalog
-from onlineeval_dagster.contracts.tables import TABLES
+from onlineeval_dagster.contracts.arrow import to_table
+from onlineeval_dagster.contracts.base import Contract
+from onlineeval_dagster.contracts.estimates import DeployEffect
+from onlineeval_dagster.contracts.tables import DAY, TABLES
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.metrics.estimates import Estimates, difference, estimate_means, estimate_rates
 from onlineeval_dagster.metrics.moments import CELL_COLUMNS, GROUP_COLUMNS, Moments, moments_from_cells
@@ -135,7 +138,6 @@ def _effects(file: Path, catalog: Catalog, family: Family, names: list[str]) -> 
     sides: dict[tuple[Any, ...], dict[str, int]] = {}
     for position, key in enumerate(keys):
         sides.setdefault(tuple(key[name] for name in EFFECT_KEY), {})[key["side"]] = position
-    # A deploy before the first or after the last answer has one side only: there is nothing to compare.
     both = {key: at for key, at in sides.items() if len(at) == 2}
     after = _at(estimates, [at["after"] for at in both.values()])
     before = _at(estimates, [at["before"] for at in both.values()])
@@ -157,7 +159,27 @@ def _effects(file: Path, catalog: Catalog, family: Family, names: list[str]) -> 
         _found(low, high, direction) if ok else None
         for low, high, direction, ok in zip(change.low, change.high, directions, known, strict=True)
     ]
-    return pa.table([columns[name] for name in schema.names], schema=schema)
+    compared = pa.table([columns[name] for name in schema.names], schema=schema)
+    return pa.concat_tables([compared, _one_sided(sides, estimates)])
+
+
+def _one_sided(sides: Mapping[tuple[Any, ...], Mapping[str, int]], estimates: Estimates) -> pa.Table:
+    """A deploy before the first answer, or after the last: a row that says so."""
+    alone = {key: at for key, at in sides.items() if len(at) == 1}
+    effects: list[Contract] = [
+        DeployEffect(
+            metric=metric,
+            judge_version=judge_version,
+            deploy_id=deploy_id,
+            deployed_at=deployed_at,
+            n_before=int(estimates.n[at["before"]]) if "before" in at else 0,
+            n_after=int(estimates.n[at["after"]]) if "after" in at else 0,
+            reason=f"no answers {'after' if 'before' in at else 'before'} the deploy",
+        )
+        for (metric, judge_version, deploy_id, deployed_at), at in alone.items()
+    ]
+    days = pa.array([key[3].date() for key in alone], pa.date32())
+    return to_table(effects, DeployEffect).append_column(DAY, days)
 
 
 def _found(low: float, high: float, direction: str) -> str:
