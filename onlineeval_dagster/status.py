@@ -7,7 +7,7 @@ from rich.table import Table
 
 from onlineeval_dagster.catalog.load import Catalog, load_catalog
 from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.scan import rows
+from onlineeval_dagster.lake.scan import literals, rows
 from onlineeval_dagster.progress import waiting
 from onlineeval_dagster.settings import Settings
 from onlineeval_dagster.warehouse.duckdb import query, warehouse_held
@@ -30,7 +30,7 @@ def show_status(settings: Settings, *, now: datetime, out: Console) -> None:
 
 
 def _coverage(settings: Settings, catalog: Catalog) -> Table:
-    environments = ", ".join("'" + name.replace("'", "''") + "'" for name in catalog.sampling.environments)
+    environments = literals(catalog.sampling.environments)
     with warehouse_held(
         settings.warehouse_file, wait_seconds=settings.warehouse_wait_seconds, purpose="showing the status"
     ):

@@ -1,6 +1,6 @@
 """Questions to the lake: SQL over the file lists that Delta gives, never over a glob."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 
@@ -26,13 +26,18 @@ def scan(lake: Lake, name: str, days: Collection[date] | None = None) -> str:
     return scan_files(name, lake.files(name, days))
 
 
+def literals(words: Iterable[str]) -> str:
+    """Texts as SQL literals, with commas between."""
+    return ", ".join("'" + word.replace("'", "''") + "'" for word in words)
+
+
 def scan_files(name: str, files: Sequence[str]) -> str:
     """The same over stated files of table `name`, with `file_name`: the part a row stands in."""
     typed = ", ".join(f"null::{_SQL_TYPES[field.type]} as {field.name}" for field in TABLES[name].schema)
     empty = f"select {typed}, null::varchar as file_name where false"
     if not files:
         return empty
-    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
+    listed = literals(files)
     # The empty select carries columns that parts written before them do not have.
     return (
         f"{empty} union all by name select * from "

@@ -8,6 +8,7 @@ import numpy as np
 
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.estimates import Estimate, NotEnough
+from onlineeval_dagster.lake.scan import literals
 from onlineeval_dagster.metrics.moments import moments_from_rows
 from onlineeval_dagster.metrics.stage import estimate, family_of
 from onlineeval_dagster.warehouse.duckdb import column_of, query
@@ -28,7 +29,7 @@ def pooled_estimate(file: Path, catalog: Catalog, metric: str, days: Collection[
         stratum = f"{column}_stratum || ' at ' || {column}_probability"
         counted = f"{column}_probability is not null and {column}_version = '{judge.version}'"
     listed = ", ".join(f"date '{day}'" for day in sorted(days)) or "null"
-    environments = ", ".join("'" + name.replace("'", "''") + "'" for name in catalog.sampling.environments)
+    environments = literals(catalog.sampling.environments)
     rows = query(
         file,
         f"select {stratum} as stratum, user_key, {value} as value from marts.response_facts "

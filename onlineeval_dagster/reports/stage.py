@@ -1,7 +1,6 @@
 """Gather what a day's report needs from lake and warehouse, build it, and write both of its forms."""
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -11,7 +10,7 @@ from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.arrow import from_table
 from onlineeval_dagster.contracts.estimates import DeployEffect, Estimate, MetricPoint, NotEnough
 from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.scan import first_rows, rows, scan_files
+from onlineeval_dagster.lake.scan import first_rows, literals, rows, scan_files
 from onlineeval_dagster.metrics.pooled import pooled_estimate
 from onlineeval_dagster.metrics.stage import EFFECT_LEVEL
 from onlineeval_dagster.redaction import redact
@@ -112,7 +111,7 @@ def _worst(lake: Lake, catalog: Catalog, day: date) -> list[WorstAnswer]:
         from ({first_rows("responses")}) as answers
         join scores using (response_id)
         left join moods using (response_id)
-        where environment in ({_quoted(catalog.sampling.environments)})
+        where environment in ({literals(catalog.sampling.environments)})
         order by place limit {_QUOTED_WORST}
         """,
         {"responses": [day], "verdicts": [day], "signals": [day]},
@@ -136,7 +135,7 @@ def _redacted(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _coverage(settings: Settings, lake: Lake, catalog: Catalog, day: date) -> Coverage:
-    environments = _quoted(catalog.sampling.environments)
+    environments = literals(catalog.sampling.environments)
     judge = catalog.metrics.metrics[catalog.metrics.headline].judge or ""
     counted = query(
         settings.warehouse_file,
@@ -173,10 +172,6 @@ def _coverage(settings: Settings, lake: Lake, catalog: Catalog, day: date) -> Co
         duplicates=counted["duplicates"],
         signal_shares={kind: counted[kind] / total for kind in kinds} if total else {},
     )
-
-
-def _quoted(words: Iterable[str]) -> str:
-    return ", ".join("'" + word.replace("'", "''") + "'" for word in words)
 
 
 def _is_simulated(lake: Lake, day: date) -> bool:

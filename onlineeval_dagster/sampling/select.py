@@ -12,7 +12,7 @@ from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import Catalog, Sampling
 from onlineeval_dagster.contracts.tables import TABLES
 from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.scan import first_rows, rows
+from onlineeval_dagster.lake.scan import first_rows, literals, rows
 from onlineeval_dagster.sampling.chance import unit_interval_sql
 
 
@@ -73,7 +73,7 @@ def _rates(sampling: Sampling, judge: Judge) -> pa.Table:
 
 
 def _selection_sql(sampling: Sampling, judge: Judge, *, now: datetime) -> str:
-    environments = ", ".join("'" + name.replace("'", "''") + "'" for name in sampling.environments)
+    environments = literals(sampling.environments)
     chance = unit_interval_sql("response_id", sampling.salt)
     return f"""
     with eligible as (
