@@ -114,7 +114,7 @@ def warehouse(context: dg.AssetExecutionContext, dbt: Dbt, place: Place) -> Iter
             finish(file, build)
         if context.run.tags.get(FULL) == "true" and failure is None:
             prepare(file, lake, lake.days("responses"))
-            run.quietly("test")
+            failure = run.failure_of("test")
         shapes = table_shapes(file)
     yield from (_with_shape(event, shapes) for event in events)
     if failure is not None:
@@ -132,6 +132,13 @@ class _Dbt:
 
     def quietly(self, verb: str) -> None:
         self.dbt.cli([verb, *self.arguments], target_path=self.target).wait()
+
+    def failure_of(self, verb: str) -> Exception | None:
+        try:
+            self.quietly(verb)
+        except DagsterDbtCliRuntimeError as failure:
+            return failure
+        return None
 
     def told(self, verb: str, context: dg.AssetExecutionContext) -> tuple[list[Any], Exception | None]:
         """All of dbt's events as Dagster's, the failed tests among them, and the failure they end in."""
