@@ -45,7 +45,7 @@ wheel: setup
 	$(BIN)/python -m build --wheel --no-isolation
 
 lock: setup
-	$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --group dev --no-header pyproject.toml -o constraints.txt
+	$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --group dev --group bench --no-header --all-extras pyproject.toml -o constraints.txt
 
 clean:
 	rm -rf .venv .onlineeval dist build

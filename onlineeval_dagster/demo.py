@@ -38,7 +38,7 @@ def write_simulation(settings: Settings, *, days: int, users: int, seed: int, no
         responses_per_day=4 * users,
     )
     write_truth(world.truth, truth_file(settings))
-    with Progress(console=out, transient=True) as progress, open_log(settings) as log:
+    with Progress(console=out, transient=True) as progress, open_log(settings, door="simulation") as log:
         task = progress.add_task("simulating traffic", total=None)
         return write_traffic(log.append, world, progress=lambda lines: progress.advance(task, lines))
 

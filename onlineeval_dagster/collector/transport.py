@@ -80,7 +80,7 @@ class LocalLog:
         write: Callable[[int, bytes], int] = os.write,
     ) -> None:
         self._writer = SegmentWriter(
-            folder, rotate_bytes=rotate_bytes, rotate_seconds=rotate_seconds, rotates=False, write=write
+            folder, door="sdk", rotate_bytes=rotate_bytes, rotate_seconds=rotate_seconds, rotates=False, write=write
         )
         self._buffer_bytes, self._wait_seconds = buffer_bytes, wait_seconds
         self._begin()

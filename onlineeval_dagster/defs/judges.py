@@ -20,7 +20,7 @@ def verdicts(context: dg.AssetExecutionContext, place: Place) -> dg.MaterializeR
     with place.stage("judges"):
         catalog = place.catalog()
         pending = pending_work(lake, catalog)
-        with open_log(settings) as log:
+        with open_log(settings, door="judges") as log:
             summaries, refused = run_judges(
                 lake,
                 catalog,

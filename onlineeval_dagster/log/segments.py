@@ -30,10 +30,13 @@ def encode(event: LogEvent) -> bytes:
         raise LogError(f"event {event.event_id}: attributes: {error}; send such a value as text") from error
 
 
-def open_log(settings: Settings) -> SegmentWriter:
-    """A writer to the log of this home, rotating as the settings say."""
+def open_log(settings: Settings, *, door: str) -> SegmentWriter:
+    """A writer to the log of this home, rotating as the settings say. `door` names who writes."""
     return SegmentWriter(
-        settings.log_folder, rotate_bytes=settings.rotate_bytes, rotate_seconds=settings.rotate_seconds
+        settings.log_folder,
+        door=door,
+        rotate_bytes=settings.rotate_bytes,
+        rotate_seconds=settings.rotate_seconds,
     )
 
 

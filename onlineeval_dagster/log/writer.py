@@ -1,7 +1,8 @@
 """Appending to the log: whole lines, to a segment of one's own. On the standard library alone: products import it.
 
-A segment is `<host>-<random>-<time>.open.ndjson` while its owner holds it (with an flock) and loses the `.open` when it
-is sealed. Its name is always the one without `.open`, so that an offset in a segment means the same for ever.
+A segment is `<door>.<host>-<random>-<time>.open.ndjson` while its owner holds it (with an flock) and loses the `.open` when it
+is sealed. Its name is always the one without `.open`, so that an offset in a segment means the same for ever. The door
+is the part of the system that wrote it (`sdk`, `collector`, `import` …): losses are accounted for by door.
 """
 
 import errno
@@ -26,6 +27,9 @@ ROTATE_BYTES = 64 * 2**20
 ROTATE_SECONDS = 60.0
 """When a segment is sealed, seconds; unless the settings say otherwise."""
 
+DOOR = r"[A-Za-z0-9_]{1,64}"
+"""What the name of a door may look like."""
+
 _UNBORN = ".new"
 
 
@@ -42,20 +46,24 @@ class SegmentWriter:
 
     A segment is sealed once it holds `rotate_bytes` or is `rotate_seconds` old, and on close. With `rotates` that is
     looked at on each append; without, somebody calls `rotate` now and then and no append waits for a sealing.
-    `clock` gives the aware UTC time, `write` is os.write; `lock` is held by who appends.
+    `door` names who writes; `clock` gives the aware UTC time, `write` is os.write; `lock` is held by who appends.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
+        door: str,
         rotate_bytes: int = ROTATE_BYTES,
         rotate_seconds: float = ROTATE_SECONDS,
         rotates: bool = True,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         write: Callable[[int, bytes], int] = os.write,
     ) -> None:
-        self._folder, self._rotate_bytes, self._rotate_seconds = folder, rotate_bytes, rotate_seconds
+        if not re.fullmatch(DOOR, door):
+            raise LogError(f"log {folder}: door {door!r}; name it with letters, digits and _, such as sdk")
+        self._folder, self._door = folder, door
+        self._rotate_bytes, self._rotate_seconds = rotate_bytes, rotate_seconds
         self._rotates, self._clock, self._write = rotates, clock, write
         self.lock = threading.Lock()
         self._held: _Held | None = None
@@ -138,7 +146,7 @@ class SegmentWriter:
     def _begin(self) -> _Held:
         host = re.sub(r"[^A-Za-z0-9]+", "_", socket.gethostname())[:64] or "host"
         now = self._clock()
-        name = f"{host}-{secrets.token_hex(4)}-{now:%Y%m%dT%H%M%S%f}Z"
+        name = f"{self._door}.{host}-{secrets.token_hex(4)}-{now:%Y%m%dT%H%M%S%f}Z"
         path, unborn = self._folder / (name + OPEN), self._folder / (name + _UNBORN)
         file = None
         try:
@@ -177,6 +185,16 @@ class SegmentWriter:
 def sealed_path(path: Path) -> Path:
     """The path that a segment has, or will have, once sealed; its last part is the segment's name."""
     return path.with_name(path.name.removesuffix(OPEN) + SEALED) if path.name.endswith(OPEN) else path
+
+
+def door_of(segment: str) -> str:
+    """The door through which a segment's lines came; `log` for a file that somebody put there by another name.
+
+    >>> door_of("sdk.host-1a2b3c4d-20261123T080000000000Z.ndjson"), door_of("chats.ndjson")
+    ('sdk', 'log')
+    """
+    door, _, rest = segment.partition(".")
+    return door if re.fullmatch(DOOR, door) and rest not in (SEALED[1:], OPEN[1:]) else "log"
 
 
 class Forkable(Protocol):

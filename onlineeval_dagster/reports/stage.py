@@ -13,7 +13,7 @@ from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import first_rows, literals, rows, scan_files
 from onlineeval_dagster.metrics.pooled import pooled_estimate
 from onlineeval_dagster.metrics.stage import EFFECT_LEVEL
-from onlineeval_dagster.redaction import redact
+from onlineeval_dagster.privacy.redaction import redact
 from onlineeval_dagster.reports.build import build_daily_report
 from onlineeval_dagster.reports.html import render_html
 from onlineeval_dagster.reports.markdown import render_markdown

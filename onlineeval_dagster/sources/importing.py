@@ -49,7 +49,7 @@ def import_files(
     )
     events = bad = 0
     lines: list[bytes] = []
-    with open_log(settings) as log:
+    with open_log(settings, door="import") as log:
         for row in found:
             if isinstance(row, BadRow):
                 bad += 1

@@ -101,6 +101,6 @@ def write_events(settings: Settings, *, number: int, until: datetime, late_for: 
         events.append(
             Action(event_id=name, response_id=identity, action="thumbs_up", occurred_at=until, received_at=until)
         )
-    with open_log(settings) as log:
+    with open_log(settings, door="test") as log:
         log.append(b"".join(encode(event) for event in events))
     return len(events)

@@ -263,7 +263,7 @@ def test_a_backfill_of_one_day_gives_the_same_signals(settings: Settings) -> Non
 
 def test_the_lake_is_tidied_without_a_change_of_its_rows(settings: Settings) -> None:
     lake = lake_of(settings, [answer(1, at=YESTERDAY)], now=NOW)
-    with open_log(settings) as log:
+    with open_log(settings, door="test") as log:
         log.append(encode(answer(2, at=YESTERDAY)))
     ingest(settings, lake, now=NOW)
     assert len(lake.files("responses")) == 2

@@ -85,7 +85,7 @@ derive_signals(lake, catalog)
 select_responses(lake, catalog, now=now())
 pending = pending_work(lake, catalog)
 recorded = 0
-with open_log(settings) as log:
+with open_log(settings, door="test") as log:
     def record(verdicts):
         global recorded
         log.append(b"".join(encode(verdict) for verdict in verdicts))
@@ -140,7 +140,7 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Settings]
     whole, killed = settings_at(folder / "whole"), settings_at(folder / "killed")
     start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS)
     traffic = simulate(days=DAYS, start=start, seed=5, daily_users=12, population=30, responses_per_day=40)
-    with open_log(whole) as log:
+    with open_log(whole, door="test") as log:
         assert write_traffic(log.append, traffic, bad_lines=0.01).bad_lines
     shutil.copytree(whole.log_folder, killed.log_folder)
     assert run(whole.home, "nowhere") == 0

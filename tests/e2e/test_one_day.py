@@ -48,7 +48,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     settings = settings_at(tmp_path_factory.mktemp("one_day") / "home")
     traffic = simulate(days=2, start=START, seed=3, daily_users=60, population=180, responses_per_day=240)
-    with open_log(settings) as log:
+    with open_log(settings, door="test") as log:
         written = write_traffic(log.append, traffic, bad_lines=0.01)
     log_events(settings, [answer(f"staging{n}", at=START, environment="staging") for n in range(STAGING)])
     log_events(settings, [answer(f"staging{n}", at=START, environment="staging") for n in range(TWICE)])

@@ -123,7 +123,7 @@ def test_an_empty_log_is_no_batch(settings: Settings) -> None:
 
 
 def test_a_segment_is_resumed_where_it_was_left_though_it_was_sealed_meanwhile(settings: Settings) -> None:
-    with SegmentWriter(settings.log_folder, rotate_bytes=2**30, rotate_seconds=3600) as log:
+    with SegmentWriter(settings.log_folder, door="test", rotate_bytes=2**30, rotate_seconds=3600) as log:
         log.append(event(1) + b"\n")
         idle = datetime.now(UTC) + timedelta(hours=1)
         assert take(settings, now=idle).lines == 1

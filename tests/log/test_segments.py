@@ -23,7 +23,7 @@ from onlineeval_dagster.log.writer import SegmentWriter
 
 
 def writer(folder: Path, **changes: object) -> SegmentWriter:
-    return SegmentWriter(folder, **({"rotate_bytes": 2**30, "rotate_seconds": 3600} | changes))
+    return SegmentWriter(folder, **({"door": "test", "rotate_bytes": 2**30, "rotate_seconds": 3600} | changes))
 
 
 def ready(folder: Path, *, idle_seconds: float = 3600, later: float = 0) -> list[Segment]:
@@ -205,7 +205,7 @@ def test_the_lock_does_not_pass_to_a_program_that_is_started(tmp_path: Path) -> 
         "import subprocess, sys, os\n"
         "from pathlib import Path\n"
         "from onlineeval_dagster.log.writer import SegmentWriter\n"
-        "log = SegmentWriter(Path(sys.argv[1]), rotate_bytes=2**30, rotate_seconds=3600)\n"
+        "log = SegmentWriter(Path(sys.argv[1]), door='test', rotate_bytes=2**30, rotate_seconds=3600)\n"
         "log.append(b'1\\n')\n"
         "child = subprocess.Popen(['sleep', '30'], close_fds=False, stdout=subprocess.DEVNULL)\n"
         "print(child.pid, flush=True)\n"

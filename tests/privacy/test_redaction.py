@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onlineeval_dagster import redaction
-from onlineeval_dagster.redaction import redact
+from onlineeval_dagster.privacy import redaction
+from onlineeval_dagster.privacy.redaction import redact
 
 PRIVATE = [
     ("mail anna.b+shop@mail.example.co.uk now", "mail [e-mail] now"),
