@@ -1,8 +1,8 @@
 """Appending to the log: whole lines, to a segment of one's own. On the standard library alone: products import it.
 
-A segment is `<door>.<host>-<random>-<time>.open.ndjson` while its owner holds it (with an flock) and loses the `.open` when it
-is sealed. Its name is always the one without `.open`, so that an offset in a segment means the same for ever. The door
-is the part of the system that wrote it (`sdk`, `collector`, `import` …): losses are accounted for by door.
+A segment is `<door>.<host>-<random>-<time>.open.ndjson` while its owner holds it (with an flock) and loses the `.open`
+when it is sealed. Its name is always the one without `.open`, so that an offset in a segment means the same for ever.
+The door is the part of the system that wrote it (`sdk`, `collector`, `import` …): losses are accounted for by door.
 """
 
 import errno
