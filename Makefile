@@ -35,6 +35,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 bench: setup
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --constraint constraints.txt --group bench
 	$(BIN)/python -m tests.bench
 
 calibration: setup

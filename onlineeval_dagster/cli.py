@@ -2,15 +2,16 @@
 
 import sys
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 from rich.console import Console
 
 from onlineeval_dagster.errors import OnlineEvalError, SourceError
 from onlineeval_dagster.settings import Settings, load_settings
+from onlineeval_dagster.verbs.coverage import coverage
+from onlineeval_dagster.verbs.serve import keys_app, serve
+from onlineeval_dagster.verbs.sources import import_, sources
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 catalog_app = typer.Typer(no_args_is_help=True, help="The catalog: judges, signals, sampling, metrics.")
@@ -40,35 +41,6 @@ def simulate(
 
     written = write_simulation(load_settings(), days=days, users=users, seed=seed, now=datetime.now(UTC), out=out)
     out.print(f"{sum(written.events.values()):,} events and {written.bad_lines} broken lines are in the log")
-
-
-@app.command("import")
-def import_(
-    paths: Annotated[list[Path], typer.Argument(help="Files to read.", metavar="FILE…")],
-    source: Annotated[str, typer.Option(help="The dialect of the files.")] = "jsonl",
-    column: Annotated[list[str] | None, typer.Option("--map", help="our_field=their.field, as often as needed")] = None,
-    environment: Annotated[str, typer.Option(help="Metrics count production.")] = "production",
-    app_name: Annotated[str, typer.Option("--app", help="Which product the rows are of.")] = "default",
-    at: Annotated[str | None, typer.Option(help="When rows without a time of their own occurred: ISO 8601.")] = None,
-    zone: Annotated[str | None, typer.Option(help="Zone of times that name none, such as Europe/Berlin.")] = None,
-) -> None:
-    """Send a team's own logs through the front door: files → log. Then: onlineeval run."""
-    from onlineeval_dagster.sources.importing import import_files
-
-    done = import_files(
-        load_settings(),
-        source,
-        paths,
-        column_map=_column_map(column or []),
-        environment=environment,
-        app=app_name,
-        occurred_at=_instant(at),
-        zone=_zone(zone),
-        now=datetime.now(UTC),
-    )
-    out.print(f"{done.events:,} events from {len(paths)} files are in the log; {done.bad:,} rows could not be read")
-    if done.bad:
-        out.print("They will stand in the quarantine table, each with its reason: onlineeval status")
 
 
 @app.command()
@@ -193,28 +165,11 @@ def _day(text: str | None) -> date | None:
         raise SourceError(f"--day: {text!r} is no date; write it as 2026-11-23") from error
 
 
-def _instant(text: str | None) -> datetime | None:
-    try:
-        moment = None if text is None else datetime.fromisoformat(text)
-    except ValueError as error:
-        raise SourceError(f"--at: {text!r} is no time; write it as 2026-11-23T08:00:00Z") from error
-    if moment is not None and moment.tzinfo is None:
-        raise SourceError(f"--at: {text!r} has no zone; write it as 2026-11-23T08:00:00Z")
-    return moment
-
-
-def _zone(name: str | None) -> ZoneInfo | None:
-    try:
-        return None if name is None else ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise SourceError(f"--zone: {name!r} is no time zone; write it as Europe/Berlin or UTC") from error
-
-
-def _column_map(pairs: list[str]) -> dict[str, str]:
-    for pair in pairs:
-        if "=" not in pair:
-            raise SourceError(f"--map: {pair!r} has no =; write our_field=their_field, such as query=question")
-    return dict(pair.split("=", 1) for pair in pairs)
+app.command("import")(import_)
+app.command()(sources)
+app.command()(coverage)
+app.command()(serve)
+app.add_typer(keys_app, name="keys")
 
 
 if __name__ == "__main__":

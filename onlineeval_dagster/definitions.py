@@ -2,14 +2,30 @@
 
 import dagster as dg
 
-from onlineeval_dagster.defs import ingest, judges, metrics, quality, reports, sampling, signals, ticks, warehouse
+from onlineeval_dagster.defs import (
+    coverage,
+    imports,
+    ingest,
+    judges,
+    keeping,
+    metrics,
+    quality,
+    reports,
+    sampling,
+    signals,
+    ticks,
+    warehouse,
+)
 from onlineeval_dagster.defs.place import Place
 
 defs = dg.Definitions.merge(
+    imports.defs,
+    keeping.defs,
     ingest.defs,
     signals.defs,
     sampling.defs,
     judges.defs,
+    coverage.defs,
     warehouse.build_defs(),
     metrics.defs,
     reports.defs,

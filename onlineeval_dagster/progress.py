@@ -6,8 +6,10 @@ from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.judges.stage import pending_work
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.waiting import waiting_bytes
+from onlineeval_dagster.quality.coverage import uncounted
 from onlineeval_dagster.settings import Settings
 from onlineeval_dagster.signals.stage import touched_days
+from onlineeval_dagster.traces.stage import traces_due
 from onlineeval_dagster.warehouse.duckdb import built_since, plan_build, warehouse_held
 
 
@@ -17,13 +19,17 @@ def waiting(settings: Settings, catalog: Catalog, *, now: datetime) -> list[str]
     lines = []
     if size := waiting_bytes(settings, now=now):
         lines.append(f"{size:,} bytes of the log to take in")
+    if count := traces_due(lake, catalog, now=now):
+        lines.append(f"{count:,} traces, or days with spans, to look at")
     if days := touched_days(lake)[0]:
         lines.append(f"signals of {len(days)} days to derive")
-    read = [lake.read_through("selections", f"responses for {judge.name}") for judge in catalog.live_judges]
+    read = [lake.read_through("selections", f"responses for {judge.name}") for judge in catalog.asked_judges]
     if any(lake.changes("responses", version).days for version in read):
         lines.append("responses to select from")
     if count := len(pending_work(lake, catalog).work):
         lines.append(f"{count:,} responses to judge")
+    if days := uncounted(lake).days:
+        lines.append(f"coverage of {len(days)} days to count")
     with warehouse_held(
         settings.warehouse_file, wait_seconds=settings.warehouse_wait_seconds, purpose="looking for work"
     ):

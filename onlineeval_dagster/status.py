@@ -8,7 +8,10 @@ from rich.table import Table
 from onlineeval_dagster.catalog.load import Catalog, load_catalog
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import literals, rows
+from onlineeval_dagster.lake.waiting import untaken_by_door
 from onlineeval_dagster.progress import waiting
+from onlineeval_dagster.quality.closing import close
+from onlineeval_dagster.quality.shown import sources_shown
 from onlineeval_dagster.settings import Settings
 from onlineeval_dagster.warehouse.duckdb import query, warehouse_held
 
@@ -25,6 +28,9 @@ def show_status(settings: Settings, *, now: datetime, out: Console) -> None:
     else:
         out.print(_coverage(settings, catalog))
         out.print(_numbers(lake, catalog))
+    lines = sources_shown(lake, since=now - timedelta(days=1), waiting=untaken_by_door(settings))
+    if lines is not None:
+        out.print(lines)
     for problem in _problems(settings, lake, catalog, now=now):
         out.print(f"[yellow]![/] {problem}")
 
@@ -100,6 +106,7 @@ def _written(value: float, unit: str) -> str:
 
 def _problems(settings: Settings, lake: Lake, catalog: Catalog, *, now: datetime) -> list[str]:
     problems = [f"waiting for a run: {line}" for line in waiting(settings, catalog, now=now)]
+    problems += [f"lines are lost: {line}" for line in close(settings, lake).failures]
     bad = rows(
         lake,
         "select reason, count(*) as lines from quarantine group by reason order by lines desc limit 3",

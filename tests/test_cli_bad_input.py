@@ -275,6 +275,8 @@ def test_a_second_run_names_the_process_that_holds_the_warehouse(home: Path) -> 
 def judged(home: Path, catalog: Path, **environment: str):
     """A run up to the verdicts, with a remote judge beside the local one."""
     (catalog / "judges" / "tone.md").write_text(REMOTE, encoding="utf-8")
+    with (catalog / "sampling.toml").open("a", encoding="utf-8") as sampling:
+        sampling.write("\n[budget]\nmonthly_cap_usd = 10\nconfirmed_at = 2026-01-01T00:00:00Z\n")
     log_events(settings_at(home), [answer(n, at=YESTERDAY) for n in range(40)])
     return run_assets(
         home, [*LAKE, "signals", "selections", "verdicts"], ONLINEEVAL_CATALOG=str(catalog), **environment

@@ -3,14 +3,17 @@
 import hashlib
 import tomllib
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from onlineeval_dagster.catalog.judge_file import Judge, load_judges
+from onlineeval_dagster.catalog.privacy_file import OwnPattern, PrivacyFile, Redact, UserIds
+from onlineeval_dagster.catalog.source_file import Source
 from onlineeval_dagster.errors import CatalogError
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -68,6 +71,19 @@ class NewVersion(Stratum):
     hours: float = Field(gt=0)
 
 
+class Budget(Entry):
+    """That a person saw what judging costs and agreed: before that nothing goes to a remote model.
+
+    monthly_cap_usd  what the rates were chosen for, US dollars a month
+    confirmed_at     answers from then on may be judged by remote models
+    judge_history    answers from before as well
+    """
+
+    monthly_cap_usd: float = Field(ge=0, allow_inf_nan=False)
+    confirmed_at: AwareDatetime
+    judge_history: bool = False
+
+
 class Sampling(Entry):
     """sampling.toml: the strata in the order in which they are tried, each with its rate."""
 
@@ -76,6 +92,8 @@ class Sampling(Entry):
     flagged: Stratum
     new_version: NewVersion
     normal: Stratum
+    # Not part of the version: it says who may be asked, and decides nobody's chance.
+    budget: Budget | None = Field(default=None, exclude=True)
 
 
 class Metric(Entry):
@@ -95,7 +113,41 @@ class Metrics(Entry):
     """metrics.toml."""
 
     headline: str
+    # Excluded, as a version that moved would build every day of every lake again; Catalog.version takes it in.
+    profile: Literal["standard", "weekly"] = Field(default="standard", exclude=True)
     metrics: dict[Name, Metric] = Field(min_length=1)
+
+
+class Sources(Entry):
+    """sources.toml: other systems to read from. A catalog without the file has none."""
+
+    sources: dict[Name, Source] = Field(default_factory=dict)
+
+
+class ResponseSpan(Entry):
+    """Which span of a trace is what the user was shown. A span with the attribute onlineeval.response = true always is.
+
+    by     `root`; or every span of this `name`, `kind` (AGENT, CHAIN …) or `operation` (gen_ai.operation.name); or only
+           `marked` ones
+    value  the name, kind or operation
+    """
+
+    by: Literal["root", "name", "kind", "operation", "marked"] = "root"
+    value: str | None = None
+
+    @model_validator(mode="after")
+    def _a_value_where_one_is_needed(self) -> Self:
+        if (self.by in ("name", "kind", "operation")) != (self.value is not None):
+            raise ValueError("by name, kind or operation needs a value; root and marked take none")
+        return self
+
+
+class Traces(Entry):
+    """traces.toml: when a trace is complete, and which of its spans is the response. Without the file: the root's."""
+
+    settle_seconds: float = Field(default=30, ge=0)
+    rootless_minutes: float = Field(default=10, ge=0)
+    response: ResponseSpan = ResponseSpan()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,17 +159,42 @@ class Catalog:
     signals: Signals
     sampling: Sampling
     metrics: Metrics
+    traces: Traces = field(default_factory=Traces)
 
     @property
     def live_judges(self) -> tuple[Judge, ...]:
         return tuple(judge for judge in self.judges if judge.status != "retired")
 
     @property
+    def asked_judges(self) -> tuple[Judge, ...]:
+        """Live judges that new answers are selected for: remote ones once a budget is confirmed."""
+        return tuple(judge for judge in self.live_judges if judge.is_local or self.sampling.budget is not None)
+
+    @property
+    def waiting_judges(self) -> tuple[Judge, ...]:
+        """Live judges that wait for a confirmed budget."""
+        return tuple(judge for judge in self.live_judges if judge not in self.asked_judges)
+
+    @property
     def version(self) -> str:
         """Changes when anything changes that the derived tables rest on."""
         parts = [self.signals.version, self.sampling.version, self.metrics.version]
         parts += [f"{judge.name}:{judge.version}:{judge.status}" for judge in self.judges]
+        if self.metrics.profile != "standard":
+            parts.append(f"profile:{self.metrics.profile}")
         return hashlib.sha256("|".join(parts).encode()).hexdigest()[:12]
+
+
+def load_sources(folder: Path) -> Mapping[str, Source]:
+    """The configured sources by name; none where the folder has no sources.toml. Raises CatalogError."""
+    file = folder / "sources.toml"
+    return _read(file, Sources).sources if file.exists() else {}
+
+
+def load_privacy_file(folder: Path) -> PrivacyFile:
+    """What is kept out of the log; the defaults where the folder has no privacy.toml. Raises CatalogError."""
+    file = folder / "privacy.toml"
+    return _read(file, PrivacyFile) if file.exists() else PrivacyFile()
 
 
 def load_catalog(folder: Path) -> Catalog:
@@ -134,8 +211,10 @@ def load_catalog(folder: Path) -> Catalog:
         signals=_read(folder / "signals.toml", Signals),
         sampling=_read(folder / "sampling.toml", Sampling),
         metrics=_read(folder / "metrics.toml", Metrics),
+        traces=_read(folder / "traces.toml", Traces) if (folder / "traces.toml").exists() else Traces(),
     )
     _check_references(catalog)
+    load_privacy_file(folder)
     return catalog
 
 
@@ -157,7 +236,7 @@ def _check_references(catalog: Catalog) -> None:
         )
 
 
-E_ = TypeVar("E_", bound=Entry)
+E_ = TypeVar("E_", bound=BaseModel)
 
 
 def _read(path: Path, model: type[E_]) -> E_:
@@ -173,7 +252,7 @@ def _read(path: Path, model: type[E_]) -> E_:
         raise CatalogError(f"{path.name}: {_first_mistake(error, model)}") from error
 
 
-def _first_mistake(error: ValidationError, model: type[Entry]) -> str:
+def _first_mistake(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     value = first["input"]
@@ -187,11 +266,18 @@ def _first_mistake(error: ValidationError, model: type[Entry]) -> str:
     if str(first["loc"][-1]) == "rate":
         return f"{place} must be in (0, 1], got {value}; write 0.1 for ten percent"
     remedy = "names are lower case letters, digits and _" if first["loc"][-1] == "[key]" else "correct it"
-    return f"{place}: {first['msg'].removeprefix('Value error, ')}, got {value!r}; {remedy}"
+    got = (
+        "" if isinstance(value, dict) and model is Sources else f", got {value!r}"
+    )  # a whole table may hold a password
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}{got}; {remedy}"
 
 
-def _known_keys(model: type[Entry]) -> set[str]:
+def _known_keys(model: type[BaseModel]) -> set[str]:
+    if model is Sources:
+        return set(Source.model_fields)
     known = set(model.model_fields)
-    for nested in (ActionScore, DetectorUse, Stratum, NewVersion, Metric):
+    if model is PrivacyFile:
+        return known | {name for table in (Redact, OwnPattern, UserIds) for name in table.model_fields}
+    for nested in (ActionScore, DetectorUse, Stratum, NewVersion, Budget, Metric, ResponseSpan):
         known |= set(nested.model_fields)
     return known

@@ -20,7 +20,7 @@ _PLAIN: dict[Any, pa.DataType] = {
 
 
 def arrow_schema(contract: type[Contract]) -> pa.Schema:
-    """The Arrow schema of a contract: one field each, nullable where the contract allows None. JSON maps are text."""
+    """The Arrow schema of a contract: one field each, nullable where it allows None. JSON maps and lists are text."""
     return pa.schema([_field(name, info.annotation) for name, info in contract.model_fields.items()])
 
 
@@ -34,17 +34,18 @@ def to_table(rows: list[Contract], contract: type[Contract]) -> pa.Table:
 def from_table(table: pa.Table, contract: type[Contract]) -> list[Any]:
     """Rows of an Arrow table as contracts; columns the contract does not know are left out."""
     known = [name for name in table.column_names if name in contract.model_fields]
-    return [contract.model_validate(_parsed(row)) for row in table.select(known).to_pylist()]
+    json = [name for name in known if get_origin(contract.model_fields[name].annotation) in (dict, list)]
+    return [contract.model_validate(_parsed(row, json)) for row in table.select(known).to_pylist()]
 
 
-def _parsed(row: dict[str, Any]) -> dict[str, Any]:
-    if isinstance(row.get("attributes"), str):
-        row["attributes"] = orjson.loads(row["attributes"])
+def _parsed(row: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    for name in names:
+        row[name] = orjson.loads(row[name])
     return row
 
 
 def _plain(value: Any) -> Any:
-    return orjson.dumps(value).decode() if isinstance(value, dict) else value
+    return orjson.dumps(value).decode() if isinstance(value, dict | list) else value
 
 
 def _field(name: str, annotation: Any) -> pa.Field:
@@ -61,6 +62,6 @@ def _unwrapped(annotation: Any) -> tuple[pa.DataType, bool]:
         return _unwrapped(inner[0])[0], True
     if origin is Literal:
         return pa.string(), False
-    if origin is dict:
+    if origin in (dict, list):
         return pa.string(), False
     return _PLAIN[annotation], False

@@ -84,7 +84,9 @@ class LogEvent(Contract):
         unknown = {name: value for name, value in raw.items() if name not in cls.model_fields}
         if not unknown:
             return raw
-        attributes = raw.get("attributes") or {}
+        attributes = raw.get("attributes")
+        if attributes is None:
+            attributes = {}
         if not isinstance(attributes, dict):
             return raw  # the field's own validation names the mistake
         known = {name: value for name, value in raw.items() if name in cls.model_fields}

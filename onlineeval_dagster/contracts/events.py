@@ -1,8 +1,9 @@
 """The kinds of line the log holds: what production, users, judges and people say."""
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from onlineeval_dagster.contracts.base import Amount, Count, Finite, Instant, Key, LogEvent, Probability
 
@@ -157,7 +158,49 @@ class Verdict(LogEvent):
         return self
 
 
-AnyEvent = Response | Action | Deploy | Event | Exposure | Label | Verdict
+class Span(LogEvent):
+    """One step of a trace, as OpenTelemetry tells it; or an event of its own that speaks of one. Grain: one `event_id`.
+
+    Kept as it came: responses, verdicts and labels are made of spans later (room `traces`). `event_id` is
+    `<trace_id>:<span_id>`, so a span that is sent again counts once; that of a log record comes from its content.
+
+    trace_id, span_id  hex, lower case; of a log record those of the span it speaks of, where it says so
+    parent_span_id     null for a root
+    record             `span`, or `log` for an event such as gen_ai.evaluation.result
+    occurred_at        when it began
+    ended_at           when it ended; null for a log record
+    scope              name of the instrumentation that wrote it
+    service            service.name of the resource
+    user_id, session_id  taken out of the attributes, so that privacy and erasure find them
+    attributes         the span's own by their names; those of its resource under `resource`
+    events             JSON list of {name, time, attributes}
+    links              JSON list of {trace_id, span_id, attributes}
+    """
+
+    kind: Literal["span"] = "span"
+    record: Literal["span", "log"] = "span"
+    trace_id: Key | None = None
+    span_id: Key | None = None
+    parent_span_id: Key | None = None
+    name: str
+    ended_at: Instant | None = None
+    status: Literal["ok", "error"] | None = None
+    status_message: str | None = None
+    scope: str | None = None
+    service: str | None = None
+    user_id: Key | None = None
+    session_id: Key | None = None
+    events: list[JsonValue] = Field(default_factory=list)
+    links: list[JsonValue] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _a_span_has_its_ids(self) -> Self:
+        if self.record == "span" and (self.trace_id is None or self.span_id is None):
+            raise ValueError("a span has a trace_id and a span_id; send both")
+        return self
+
+
+AnyEvent = Response | Action | Deploy | Event | Exposure | Label | Verdict | Span
 EVENTS: dict[str, type[LogEvent]] = {
     "response": Response,
     "action": Action,
@@ -166,5 +209,11 @@ EVENTS: dict[str, type[LogEvent]] = {
     "exposure": Exposure,
     "label": Label,
     "verdict": Verdict,
+    "span": Span,
 }
 """The log's kinds by name."""
+
+DAY_OF: Mapping[str, tuple[str, ...]] = {
+    kind: ("response_at", "occurred_at") if kind in ("label", "verdict") else ("occurred_at",) for kind in EVENTS
+}
+"""The times that place an event of a kind on its day: the first that is not null."""

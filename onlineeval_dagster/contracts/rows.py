@@ -69,9 +69,10 @@ class QuarantinedLine(Contract):
 
 
 class IngestedPart(Contract):
-    """What one numbered batch took from one segment, and what became of it. `lines` = accepted + bad, always.
+    """What one numbered batch took from one segment, and what became of it. `lines` = accepted + bad + erased, always.
 
     start, end  byte offsets in the segment, `end` exclusive
+    erased      lines left out because a tombstone stands for whom they speak of; null in rows of old
     """
 
     batch: Count
@@ -82,3 +83,63 @@ class IngestedPart(Contract):
     accepted: Count
     bad: Count
     ingested_at: Instant
+    erased: Count | None = None
+
+
+class Tombstone(Contract):
+    """Who or what was erased, so that it does not come back. Never the id itself.
+
+    subject       SHA-256 of the home's secret salt and the id
+    kind          `guest`: a session of an erased user; its rows that name no user belong to that user
+    before        rows that occurred before this are refused; a response or trace stays erased whatever the time
+    """
+
+    subject: Key
+    kind: Literal["user", "session", "guest", "response", "trace"]
+    before: Instant
+    requested_at: Instant
+
+
+class TraceState(Contract):
+    """What became of one trace. Grain: one `trace_id`.
+
+    trace_id      of a log record without one, its event_id
+    first_at      when its first span began; the row lies on that day
+    last_at       when the last of its spans arrived
+    state         `response`: at least one was made; `no_content`: none, for `reason`; `waiting`: it may not be complete
+    reason        why there is no response, or what is waited for
+    response_id   of its first response
+    responses     how many were made of it
+    spans         how many are known, log records among them
+    late_spans    of these, those that arrived after its response was made; the response is not rewritten
+    assembled_at  when its response was made; null before
+    """
+
+    trace_id: Key
+    first_at: Instant
+    last_at: Instant
+    state: Literal["response", "no_content", "waiting"]
+    reason: str | None = None
+    response_id: Key | None = None
+    responses: Count = 0
+    spans: Count
+    late_spans: Count = 0
+    assembled_at: Instant | None = None
+
+
+class Pull(Contract):
+    """One reading of one configured source (sources.toml). Grain: (source, started_at).
+
+    events, bad            events appended to the log, and rows that could not be read: ingest quarantines those
+    cursor_from, cursor_to how far the source had been read before and after, in words
+    error                  why it broke off; what was counted until then is in the log
+    """
+
+    source: Key
+    dialect: Key
+    started_at: Instant
+    events: Count
+    bad: Count
+    cursor_from: str | None = None
+    cursor_to: str | None = None
+    error: str | None = None

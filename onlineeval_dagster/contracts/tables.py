@@ -5,8 +5,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from onlineeval_dagster.contracts import estimates, events, rows
-from onlineeval_dagster.contracts.arrow import arrow_schema
+from onlineeval_dagster.contracts import coverage, estimates, events, rows
+from onlineeval_dagster.contracts.arrow import INSTANT, arrow_schema
 from onlineeval_dagster.contracts.base import Contract
 
 DAY = pa.field("day", pa.date32(), nullable=False)
@@ -14,6 +14,7 @@ PROVENANCE = [
     pa.field("log_segment", pa.string(), nullable=False),
     pa.field("log_offset", pa.int64(), nullable=False),
 ]
+TEXT_ERASED = pa.field("text_erased_at", INSTANT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class Table:
 
     day_of   which contract field decides the day (the first that is not null)
     key      what identifies a row once duplicates are removed
+    marks_erased_text  a text that may not be null is emptied by retention, and `text_erased_at` says when
     """
 
     name: str
@@ -31,12 +33,19 @@ class Table:
     description: str
     owner: str = "team:evaluation"
     written_by: Literal["ingest", "pipeline"] = "pipeline"
+    marks_erased_text: bool = False
 
     @property
     def schema(self) -> pa.Schema:
         """Arrow schema as stored: the contract's fields, provenance where it came from the log, and the day."""
         provenance = PROVENANCE if self.kind is not None else []
-        return pa.schema([*arrow_schema(self.contract), *provenance, DAY])
+        mark = [TEXT_ERASED] if self.marks_erased_text else []
+        return pa.schema([*arrow_schema(self.contract), *provenance, *mark, DAY])
+
+    @property
+    def arrived_schema(self) -> pa.Schema:
+        """The schema of what arrives: it still has its text."""
+        return pa.schema([field for field in self.schema if field != TEXT_ERASED])
 
     @property
     def kind(self) -> str | None:
@@ -45,30 +54,41 @@ class Table:
 
 
 def _event_table(
-    name: str, contract: type[Contract], description: str, *day_of: str, key: tuple[str, ...] = ("event_id",)
+    name: str,
+    contract: type[Contract],
+    description: str,
+    key: tuple[str, ...] = ("event_id",),
+    marks_erased_text: bool = False,
 ) -> Table:
+    kind = next(kind for kind, known in events.EVENTS.items() if known is contract)
     return Table(
         name=name,
         contract=contract,
         key=key,
-        day_of=(*day_of, "occurred_at"),
+        day_of=events.DAY_OF[kind],
         description=description,
         written_by="ingest",
+        marks_erased_text=marks_erased_text,
     )
 
 
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        _event_table("responses", events.Response, "Every LLM answer served, as it arrived.", key=("response_id",)),
+        _event_table(
+            "responses",
+            events.Response,
+            "Every LLM answer served, as it arrived.",
+            key=("response_id",),
+            marks_erased_text=True,
+        ),
         _event_table("actions", events.Action, "Everything users did with the answers, as it arrived."),
         _event_table("deploys", events.Deploy, "Changes put into production, with time and traffic share."),
         _event_table("events", events.Event, "Other things worth knowing: campaigns, outages, page load times."),
         _event_table("exposures", events.Exposure, "Units that met a variant of an experiment, with propensity."),
-        _event_table("labels", events.Label, "What people said of responses, on their response's day.", "response_at"),
-        _event_table(
-            "verdicts", events.Verdict, "What judges said, append-only, on the response's day.", "response_at"
-        ),
+        _event_table("labels", events.Label, "What people said of responses, on their response's day."),
+        _event_table("verdicts", events.Verdict, "What judges said, append-only, on the response's day."),
+        _event_table("spans", events.Span, "Steps of traces as OpenTelemetry told them, kept as they came."),
         Table(
             name="quarantine",
             contract=rows.QuarantinedLine,
@@ -82,8 +102,29 @@ TABLES: dict[str, Table] = {
             contract=rows.IngestedPart,
             key=("batch", "log_segment"),
             day_of=("ingested_at",),
-            description="What each numbered batch took from each segment; lines = accepted + bad.",
+            description="What each numbered batch took from each segment; lines = accepted + bad + erased.",
             written_by="ingest",
+        ),
+        Table(
+            name="imports",
+            contract=rows.Pull,
+            key=("source", "started_at"),
+            day_of=("started_at",),
+            description="Each reading of a configured source: what came, how far it got, and what went wrong.",
+        ),
+        Table(
+            name="tombstones",
+            contract=rows.Tombstone,
+            key=("subject", "kind"),
+            day_of=("requested_at",),
+            description="Whom and what was erased, as salted hashes: ingest refuses what speaks of them.",
+        ),
+        Table(
+            name="trace_states",
+            contract=rows.TraceState,
+            key=("trace_id",),
+            day_of=("first_at",),
+            description="What became of each trace: a response, none and why, or still waiting.",
         ),
         Table(
             name="signals",
@@ -98,6 +139,13 @@ TABLES: dict[str, Table] = {
             key=("response_id", "judge", "judge_version"),
             day_of=("response_at",),
             description="For each eligible response and judge: selected or not, stratum and inclusion probability.",
+        ),
+        Table(
+            name="coverage",
+            contract=coverage.CoverageRow,
+            key=("day", "hour", "source"),
+            day_of=("day",),
+            description="Lines received, ingested, duplicate, quarantined, erased and late, by hour and source.",
         ),
         Table(
             name="metric_points",
@@ -116,3 +164,6 @@ TABLES: dict[str, Table] = {
     )
 }
 """The lake's tables by name, in data-flow order."""
+
+TABLE_OF: dict[str, Table] = {table.kind: table for table in TABLES.values() if table.kind is not None}
+"""The lake's table for each kind of the log."""

@@ -103,10 +103,12 @@ def states_close(place: Place) -> dg.AssetCheckResult:
 
 defs = dg.Definitions(
     asset_checks=[
+        contract_checks("check_imports", ["imports"]),
         contract_checks("check_ingested", INGESTED),
         contract_checks("check_signals", ["signals"]),
         contract_checks("check_selections", ["selections"]),
         contract_checks("check_verdicts", ["verdicts"]),
+        contract_checks("check_coverage", ["coverage"]),
         contract_checks("check_metrics", ["metric_points", "deploy_effects"]),
         fresh,
         states_close,

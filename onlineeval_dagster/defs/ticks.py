@@ -14,7 +14,8 @@ from onlineeval_dagster.lake.waiting import waiting_key
 from onlineeval_dagster.progress import waiting
 
 REPORTS = dg.AssetSelection.groups("reports")
-EVERYTHING = dg.AssetSelection.all() - REPORTS
+# Other systems are asked every quarter of an hour by a job of their own, not whenever something is in the log.
+EVERYTHING = dg.AssetSelection.all() - REPORTS - dg.AssetSelection.assets("imports")
 
 tick = dg.define_asset_job(
     "tick",

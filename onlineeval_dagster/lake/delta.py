@@ -20,7 +20,15 @@ from onlineeval_dagster.errors import LakeError
 
 # A tick appends one part a table and day: at one tick in five minutes a day is compacted some four times.
 PARTS_BEFORE_COMPACTION = 64
-_CONFIGURATION = {"delta.checkpointInterval": "50", "delta.logRetentionDuration": "interval 7 days"}
+# Delta would keep the least and the greatest text of each file in its own log, where no erasure looks for it.
+_NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
+_CONFIGURATION = {
+    "delta.checkpointInterval": "50",
+    "delta.logRetentionDuration": "interval 7 days",
+    **_NO_STATISTICS,
+}
+KEEPS_AGGREGATES = "onlineeval.keeps_aggregates"
+"""Mark of a commit that nothing derived follows: retention and erasure take rows away, and what was counted stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +72,9 @@ class Lake:
                 )
         if missing:
             table.alter.add_columns(Schema.from_arrow(pa.schema(missing)).fields)
+            table = DeltaTable(self._path(name))
+        if not _NO_STATISTICS.items() <= table.metadata().configuration.items():
+            table.alter.set_table_properties(dict(_NO_STATISTICS))
             table = DeltaTable(self._path(name))
         return table
 
@@ -117,7 +128,8 @@ class Lake:
         return DeltaTable(self._path(name)).transaction_version(_reading(source))
 
     def changes(self, name: str, since: int | None) -> Changes:
-        """Days with rows added or removed after version `since` (None: every day). Compaction changes nothing.
+        """Days with rows added or removed after version `since` (None: every day). Compaction changes nothing, and
+        neither do retention and erasure: what was counted stays counted.
 
         Where the commits since then are no longer kept, every day counts as changed.
         """
@@ -140,6 +152,13 @@ class Lake:
             if day in merged or path.removeprefix(f"{self._root(table)}/") in added
         ]
         return _changes(name, table.version(), days, files)
+
+    def days_taken_from(self, name: str, since: int | None) -> frozenset[date]:
+        """Days from which retention or erasure took rows after version `since`, as far as commits are kept."""
+        if since is None or not self.exists(name):
+            return frozenset()
+        commits = self._commits(name, since, self.version(name)) or []
+        return frozenset[date]().union(*(commit.taken_from for commit in commits))
 
     def compact(self, name: str, *, parts: int = 1, days: Collection[date] | None = None) -> int:
         """Merge the parts of each of `days` (all by default) that has more than `parts`. Returns the days merged."""
@@ -225,6 +244,7 @@ def _reading(source: str) -> str:
 class _Commit:
     days: frozenset[date]
     added: tuple[str, ...]
+    taken_from: frozenset[date] = frozenset()
 
 
 def _read_commit(path: Path) -> _Commit | None:
@@ -233,8 +253,11 @@ def _read_commit(path: Path) -> _Commit | None:
     except FileNotFoundError:
         return None
     changed = [part for action in actions if (part := action.get("add") or action.get("remove")) and part["dataChange"]]
+    days = frozenset(date.fromisoformat(part["partitionValues"]["day"]) for part in changed)
+    if any(action.get("commitInfo", {}).get(KEEPS_AGGREGATES) for action in actions):
+        return _Commit(days=frozenset(), added=(), taken_from=days)
     return _Commit(
-        days=frozenset(date.fromisoformat(part["partitionValues"]["day"]) for part in changed),
+        days=days,
         added=tuple(unquote(action["add"]["path"]) for action in actions if action.get("add", {}).get("dataChange")),
     )
 

@@ -27,6 +27,7 @@ from onlineeval_dagster.lake.parts import PartsWriter, commit_parts, committed_b
 from onlineeval_dagster.lake.plan import BATCH_BYTES, Batch, plan_batch, read_plan, write_plan
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.lake.sieve import RefusedLine, Sieve
+from onlineeval_dagster.lake.tombstones import load_tombstones
 from onlineeval_dagster.log.segments import find_segment, ready_segments
 from onlineeval_dagster.settings import Settings
 
@@ -41,10 +42,11 @@ _MOST_PIECES = 200  # a mapped file is an open one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingested:
-    """What a call took in. `lines` = rows accepted + bad, always.
+    """What a call took in. `lines` = rows accepted + bad + erased, always.
 
     batches   numbers of the batches done
     accepted  rows by table
+    erased    lines left out because of a tombstone
     days      days touched by table, `quarantine` among them
     """
 
@@ -52,6 +54,7 @@ class Ingested:
     lines: int = 0
     accepted: Mapping[str, int] = field(default_factory=dict)
     bad: int = 0
+    erased: int = 0
     days: Mapping[str, frozenset[date]] = field(default_factory=dict)
 
     def __add__(self, other: "Ingested") -> "Ingested":
@@ -61,6 +64,7 @@ class Ingested:
             lines=self.lines + other.lines,
             accepted=dict(Counter(self.accepted) + Counter(other.accepted)),
             bad=self.bad + other.bad,
+            erased=self.erased + other.erased,
             days={name: self.days.get(name, frozenset()) | other.days.get(name, frozenset()) for name in names},
         )
 
@@ -138,15 +142,18 @@ def _work(
 ) -> Ingested:
     lines: Counter[str] = Counter()
     bad: Counter[str] = Counter()
+    erased: Counter[str] = Counter()
     accepted: Counter[str] = Counter()
+    stones = load_tombstones(settings, lake)
     with (
-        Sieve(now=batch.planned_at, retention_days=batch.retention_days) as sieve,
+        Sieve(now=batch.planned_at, retention_days=batch.retention_days, tombstones=stones) as sieve,
         PartsWriter(lake, batch=batch.number) as writer,
     ):
         for chunk in _laid_out(_chunks(settings, batch, chunk_bytes)):
             for sifted in sieve.sift(chunk):
                 lines.update(sifted.lines)
                 bad.update(refused.segment for refused in sifted.refused)
+                erased.update(sifted.erased)
                 for (name, _), stored in sifted.rows.items():
                     accepted[name] += stored.num_rows
                 writer.write({**sifted.rows, **_quarantined(sifted.refused, batch)})
@@ -156,7 +163,7 @@ def _work(
         for name in sorted(parts):
             commit_parts(lake, name, parts[name], batch=batch.number, now=batch.planned_at)
             checkpoint(f"committed {name}")
-        writer.write(_marker(batch, lines, bad))
+        writer.write(_marker(batch, lines, bad, erased))
         marker = writer.finish()[_MARKER]
         commit_parts(lake, _MARKER, marker, batch=batch.number, now=batch.planned_at)
         checkpoint("done")
@@ -165,6 +172,7 @@ def _work(
         lines=lines.total(),
         accepted=dict(accepted),
         bad=bad.total(),
+        erased=erased.total(),
         days={name: frozenset(part.day for part in of_table) for name, of_table in parts.items()},
     )
 
@@ -212,7 +220,9 @@ def _quarantined(refused: Sequence[RefusedLine], batch: Batch) -> dict[tuple[str
     return _on_planned_day("quarantine", to_table(lines, QuarantinedLine), batch)
 
 
-def _marker(batch: Batch, lines: Mapping[str, int], bad: Mapping[str, int]) -> dict[tuple[str, date], pa.Table]:
+def _marker(
+    batch: Batch, lines: Mapping[str, int], bad: Mapping[str, int], erased: Mapping[str, int]
+) -> dict[tuple[str, date], pa.Table]:
     taken: list[Contract] = [
         IngestedPart(
             batch=batch.number,
@@ -220,9 +230,10 @@ def _marker(batch: Batch, lines: Mapping[str, int], bad: Mapping[str, int]) -> d
             start_offset=part.start,
             end_offset=part.end,
             lines=lines.get(part.segment, 0),
-            accepted=lines.get(part.segment, 0) - bad.get(part.segment, 0),
+            accepted=lines.get(part.segment, 0) - bad.get(part.segment, 0) - erased.get(part.segment, 0),
             bad=bad.get(part.segment, 0),
             ingested_at=batch.planned_at,
+            erased=erased.get(part.segment, 0),
         )
         for part in batch.parts
     ]

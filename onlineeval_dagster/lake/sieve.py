@@ -3,8 +3,9 @@
 The rows are the same, value for value, as `parse_line` would give one by one (tests/lake/test_sieve.py).
 """
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -16,10 +17,11 @@ import pyarrow.compute as pc
 
 from onlineeval_dagster.contracts.arrow import to_table
 from onlineeval_dagster.contracts.base import Contract, LogEvent
-from onlineeval_dagster.contracts.tables import Table
+from onlineeval_dagster.contracts.tables import TABLE_OF, Table
 from onlineeval_dagster.lake.lines import Lines, Offsets
 from onlineeval_dagster.lake.sieve_sql import KINDS, coded_lines, sifted_rows, unknown_fields
-from onlineeval_dagster.log.reader import TABLE_OF, BadLine, parse_line
+from onlineeval_dagster.lake.tombstones import Doomed, Tombstones, doomed_sql, read_json, words_of
+from onlineeval_dagster.log.reader import BadLine, parse_line
 
 # DuckDB's threads take whole Arrow batches each: with one batch a file a single thread does it all.
 _BATCH_LINES = 8192
@@ -45,11 +47,13 @@ class Sifted:
     rows     by table of the lake and day, in the table's schema
     refused  the bad lines, in order
     lines    by segment, how many there were (blank ones are none)
+    erased   by segment, how many were left out because a tombstone stands for whom they speak of
     """
 
     rows: dict[tuple[str, date], pa.Table]
     refused: list[RefusedLine]
     lines: dict[str, int]
+    erased: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +70,19 @@ class Sieve:
     """Sifts lines. Holds an in-memory DuckDB; `now` and `retention_days` are those of `parse_line`.
 
     second_look_at  from how many unsure lines of a kind on they are searched for unknown fields by DuckDB
+    tombstones      what speaks of whom they stand for is left out, and counted
     """
 
-    def __init__(self, *, now: datetime, retention_days: int, second_look_at: int = SECOND_LOOK_AT) -> None:
+    def __init__(
+        self,
+        *,
+        now: datetime,
+        retention_days: int,
+        second_look_at: int = SECOND_LOOK_AT,
+        tombstones: Tombstones | None = None,
+    ) -> None:
         self._now, self._retention_days, self._second_look_at = now, retention_days, second_look_at
+        self._tombstones = tombstones
         self._engine = duckdb.connect()
         self._engine.execute("set timezone = 'UTC'")
 
@@ -84,7 +97,8 @@ class Sieve:
     def sift(self, lines: Lines) -> Iterator[Sifted]:
         """The rows and the bad lines of `lines`, some at a time."""
         for begin in range(0, len(lines.start), _MOST_LINES):
-            yield self._sift(lines.slice(begin, begin + _MOST_LINES))
+            sifted = self._sift(lines.slice(begin, begin + _MOST_LINES))
+            yield self._without_erased(sifted) if self._tombstones else sifted
 
     def _sift(self, lines: Lines) -> Sifted:
         unsure = lines.said.copy()
@@ -104,6 +118,31 @@ class Sieve:
             refused=refused,
             lines=_counted(lines),
         )
+
+    def _without_erased(self, sifted: Sifted) -> Sifted:
+        """What is left where tombstones stand. Distinct ids are hashed in the engine; bad lines word by word."""
+        assert self._tombstones is not None
+        rows, erased = dict(sifted.rows), Counter[str]()
+        for place, table in sifted.rows.items():
+            doomed = self._tombstones.among(self._engine, table)
+            if doomed:
+                rows[place] = self._kept(table, doomed, erased)
+        words = {word for line in sifted.refused for word in words_of(line.bad.text)}
+        doomed = self._tombstones.among_words(words)
+        refused = [line for line in sifted.refused if not (doomed and _speaks_of(doomed, line.bad))]
+        erased.update(line.segment for line in sifted.refused)
+        erased.subtract(line.segment for line in refused)
+        return replace(
+            sifted, rows={place: table for place, table in rows.items() if len(table)}, refused=refused, erased=+erased
+        )
+
+    def _kept(self, table: pa.Table, doomed: Doomed, erased: "Counter[str]") -> pa.Table:
+        self._engine.register("said", table)
+        self._engine.register("doomed", doomed.table())
+        where = doomed_sql(table.column_names, row="said")
+        asked = self._engine.sql(f"select {where} as gone, not {where} as kept from said").to_arrow_table()
+        erased.update(table.column("log_segment").filter(asked.column("gone")).to_pylist())
+        return table.filter(asked.column("kept"))
 
     def _sure(self, lines: Lines) -> list[tuple[str, pa.Table]]:
         """What DuckDB reads, by kind: the place of the line in `_place`; a null `day` where a row is not sure."""
@@ -165,6 +204,14 @@ def day_of(table: Table, row: Contract) -> date:
     return moments[0].astimezone(UTC).date()
 
 
+def _speaks_of(doomed: Doomed, bad: BadLine) -> bool:
+    """Whether a bad line is of somebody who was erased; one that says when it occurred is asked for its time."""
+    if not doomed.is_named_in(bad.text):
+        return False
+    said = read_json(bad.text.encode())
+    return doomed.speaks_of(said) if isinstance(said, dict) and "occurred_at" in said else True
+
+
 def _in_batches(table: pa.Table) -> pa.Table:
     return pa.Table.from_batches(table.to_batches(max_chunksize=_BATCH_LINES), table.schema)
 
@@ -193,7 +240,7 @@ def _from_events(table: Table, day: date, placed: list[_Placed], lines: Lines) -
 def _in_schema(table: Table, rows: pa.Table, extra: dict[str, Any]) -> pa.Table:
     for name, values in extra.items():
         rows = rows.append_column(name, values)
-    return rows.select(table.schema.names).cast(table.schema)
+    return rows.select(table.arrived_schema.names).cast(table.arrived_schema)
 
 
 def _counted(lines: Lines) -> dict[str, int]:

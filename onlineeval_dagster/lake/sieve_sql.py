@@ -17,7 +17,8 @@ from pydantic.fields import FieldInfo
 
 from onlineeval_dagster.contracts.base import LogEvent
 from onlineeval_dagster.contracts.events import EVENTS
-from onlineeval_dagster.log.reader import AHEAD, TABLE_OF
+from onlineeval_dagster.contracts.tables import TABLE_OF
+from onlineeval_dagster.log.reader import AHEAD
 
 KINDS: tuple[str, ...] = tuple(EVENTS)
 """The kinds by their code: 1 is the first."""
@@ -28,6 +29,7 @@ _VALIDATORS = {
     "_not_before_2000": "occurred_at >= timestamptz '2000-01-01 00:00:00Z' "
     "and received_at >= timestamptz '2000-01-01 00:00:00Z'",
     "_score_or_error": "(score is null) <> (error_kind is null)",
+    "_a_span_has_its_ids": "(coalesce(record, 'span') = 'log' or (trace_id is not null and span_id is not null))",
 }
 _INSTANT = (
     "20[0-9]{2}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?"
@@ -45,9 +47,11 @@ _JSON_TYPES = {
     float: ("UBIGINT", "BIGINT", "DOUBLE"),
     bool: ("BOOLEAN",),
     dict: ("OBJECT",),
+    list: ("ARRAY",),
     AwareDatetime: ("VARCHAR",),
 }
-_READ_AS = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", dict: "JSON", AwareDatetime: "VARCHAR"}
+_READ_AS = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", AwareDatetime: "VARCHAR"}
+_READ_AS |= {dict: "JSON", list: "JSON"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,14 +173,14 @@ def _typed(field: _Field, unknown: Sequence[str]) -> str:
         )
     if field.python is AwareDatetime:
         return f"case when regexp_full_match({said}, {_quoted(_INSTANT)}) then try_cast({said} as timestamptz) end"
-    return f"{said}::varchar" if field.python is dict else said
+    return f"{said}::varchar" if field.python in (dict, list) else said
 
 
 def _told(field: _Field) -> str:
     """The field's value; its default where the line does not name it."""
     if field.default is None:
         return f'"{field.name}"'
-    literal = "'{}'" if field.python is dict else _literal(field.default)
+    literal = f"'{field.default}'" if field.python in (dict, list) else _literal(field.default)
     return f'coalesce("{field.name}", {literal})'
 
 
@@ -187,7 +191,7 @@ def _sure(field: _Field) -> str:
     # A field that may be left out counts as one of the types that it may have: one comparison a field is fastest.
     found = field.json_type if field.required else f"coalesce({field.json_type}, '{wanted[-1]}')"
     rules = [f"{found} in ({', '.join(_quoted(each) for each in wanted)})"]
-    if field.python is dict:
+    if field.python in (dict, list):
         return " and ".join([*rules, f"({field.json_type} is null or {name} is not null)", *_map_rules(_told(field))])
     if field.python in (AwareDatetime, int):
         rules.append(f"({name} is not null or coalesce({field.json_type}, 'NULL') = 'NULL')")  # it could be converted

@@ -1,11 +1,13 @@
 """What of the log is not in the lake yet, without taking it in."""
 
 import hashlib
+from contextlib import suppress
 from datetime import datetime
 
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.ingest import standing
 from onlineeval_dagster.log.segments import ready_segments
+from onlineeval_dagster.log.writer import SEALED, door_of, sealed_path
 from onlineeval_dagster.settings import Settings
 
 
@@ -20,6 +22,24 @@ def waiting_key(settings: Settings, *, now: datetime) -> str | None:
     if not waiting:
         return None
     return hashlib.sha256(repr(waiting).encode()).hexdigest()[:16]
+
+
+def untaken_by_door(settings: Settings) -> dict[str, int]:
+    """Bytes of the log that are not in the lake yet, by door; those of segments that are still open among them."""
+    if not settings.log_folder.is_dir():
+        return {}
+    _, offsets, unfinished = standing(settings, Lake(settings.lake_folder))
+    taken = dict(offsets)
+    if unfinished:
+        taken = {**unfinished.offsets_after, **{part.segment: part.start for part in unfinished.parts}}
+    left: dict[str, int] = {}
+    for path in settings.log_folder.iterdir():
+        name = sealed_path(path).name
+        with suppress(FileNotFoundError):  # sealed as we look; the next look sees it
+            size = path.stat().st_size - taken.get(name, 0)
+            if name.endswith(SEALED) and size > 0:
+                left[door_of(name)] = left.get(door_of(name), 0) + size
+    return left
 
 
 def _waiting(settings: Settings, now: datetime) -> list[tuple[str, int]]:

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import orjson
 from pydantic import ValidationError
 
 from onlineeval_dagster.contracts.base import LogEvent
-from onlineeval_dagster.contracts.events import EVENTS
-from onlineeval_dagster.contracts.tables import TABLES, Table
+from onlineeval_dagster.contracts.events import DAY_OF, EVENTS
 from onlineeval_dagster.errors import LogError
 
 LINE_LIMIT = 16 * 2**20
@@ -21,9 +20,10 @@ TEXT_LIMIT = 64 * 2**10
 AHEAD = timedelta(minutes=10)
 """How far in the future a time may lie, for clocks that differ."""
 
-TABLE_OF: dict[str, Table] = {table.kind: table for table in TABLES.values() if table.kind is not None}
-"""The lake's table for each kind of the log."""
-
+_JSON_FIELDS = {
+    contract: [name for name, info in contract.model_fields.items() if get_origin(info.annotation) in (dict, list)]
+    for contract in EVENTS.values()
+}
 _BLOCK = 2**20
 
 
@@ -82,7 +82,7 @@ def parse_line(line: bytes, *, now: datetime, retention_days: int) -> LogEvent |
         return contract
     try:
         event = contract.model_validate_json(line)
-        orjson.dumps(event.attributes)
+        orjson.dumps([getattr(event, name) for name in _JSON_FIELDS[contract]])
     except ValidationError as error:
         return _bad(line, _reason(error))
     except orjson.JSONEncodeError as error:
@@ -99,7 +99,7 @@ def untimely(event: LogEvent, *, now: datetime, retention_days: int) -> str | No
         return "occurred_at: more than 10 minutes after received_at; set the producer's clock"
     oldest = now - timedelta(days=retention_days)
     kind: str = getattr(event, "kind")  # noqa: B009 - each kind declares its own
-    for name in TABLE_OF[kind].day_of:
+    for name in DAY_OF[kind]:
         moment: datetime | None = getattr(event, name)
         if moment is None:
             continue

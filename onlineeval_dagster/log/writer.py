@@ -68,6 +68,7 @@ class SegmentWriter:
         self.lock = threading.Lock()
         self._held: _Held | None = None
         self._size, self._torn = 0, False
+        self._named: Path | None = None
         after_fork(self)
 
     def append(self, lines: bytes) -> None:
@@ -108,6 +109,22 @@ class SegmentWriter:
                 self._take()
                 self._held = following
         self._seal(unused or held)
+
+    def sync(self) -> None:
+        """Have the disk keep all that was appended: a power loss cannot lose it. Raises LogError: nobody knows then.
+
+        For the one thread that also appends and rotates: a segment must not be sealed meanwhile.
+        """
+        held = self._held
+        if held is None:
+            return  # sealed, which syncs
+        try:
+            os.fdatasync(held.file)
+            if self._named != held.path:  # the name of a new file is its folder's, and synced with it
+                _sync_folder(self._folder)
+                self._named = held.path
+        except OSError as error:
+            raise self._failure(error, self._size) from error
 
     def seal(self) -> None:
         """Hand the segment over for ingest; the next append begins another one."""
@@ -185,6 +202,14 @@ class SegmentWriter:
 def sealed_path(path: Path) -> Path:
     """The path that a segment has, or will have, once sealed; its last part is the segment's name."""
     return path.with_name(path.name.removesuffix(OPEN) + SEALED) if path.name.endswith(OPEN) else path
+
+
+def _sync_folder(folder: Path) -> None:
+    file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def door_of(segment: str) -> str:

@@ -16,6 +16,7 @@ from onlineeval_dagster.contracts.base import Contract
 from onlineeval_dagster.contracts.estimates import DeployEffect
 from onlineeval_dagster.contracts.tables import DAY, TABLES
 from onlineeval_dagster.lake.delta import Lake
+from onlineeval_dagster.lake.scan import literals
 from onlineeval_dagster.metrics.estimates import Estimates, difference, estimate_means, estimate_rates
 from onlineeval_dagster.metrics.moments import CELL_COLUMNS, GROUP_COLUMNS, Moments, moments_from_cells
 from onlineeval_dagster.warehouse.duckdb import built_since, query
@@ -43,7 +44,8 @@ def estimate_points(file: Path, lake: Lake, catalog: Catalog, *, days: Collectio
     if not wanted:
         return Estimated(days=(), points=0, answered=0)
     schema = TABLES["metric_points"].schema
-    tables = [_points(file, kind, names, wanted) for kind, names in _families(catalog).items()]
+    windows = _windows(catalog)
+    tables = [_points(file, kind, names, wanted, windows) for kind, names in _families(catalog).items()]
     points = pa.concat_tables([schema.empty_table(), *tables])
     lake.replace_days("metric_points", wanted, points, reads={"warehouse": number} if days is None else None)
     return Estimated(days=tuple(wanted), points=len(points), answered=len(points) - points.column("value").null_count)
@@ -103,9 +105,19 @@ def estimate(family: Family, moments: Moments, *, level: float = 0.95) -> Estima
     return estimate_means(moments, bounds=bounds, level=level)
 
 
-def _points(file: Path, family: Family, names: list[str], days: list[date]) -> pa.Table:
+def _windows(catalog: Catalog) -> str:
+    """SQL: the windows that get a point. The weekly profile has days, and hours of errors only: an hour of few answers
+    says nothing of quality. No weeks yet: a user's days are alike, so the moments of seven days do not add up.
+    """
+    if catalog.metrics.profile == "standard":
+        return "true"
+    errors = [name for name, metric in catalog.metrics.metrics.items() if metric.numerator.strip() == "is_error"]
+    return f"(grain = 'day' or metric in ({literals(errors)}))" if errors else "grain = 'day'"
+
+
+def _points(file: Path, family: Family, names: list[str], days: list[date], windows: str) -> pa.Table:
     listed = ", ".join(f"date '{day}'" for day in days)
-    cells, moments = _moments(file, "metric_moments", POINT_KEY, names, f"day in ({listed})")
+    cells, moments = _moments(file, "metric_moments", POINT_KEY, names, f"day in ({listed}) and {windows}")
     schema = TABLES["metric_points"].schema
     if not len(cells):
         return schema.empty_table()

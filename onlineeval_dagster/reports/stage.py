@@ -197,7 +197,7 @@ def _changes(lake: Lake, history: list[date]) -> list[Change]:
         Change(
             change_id=event["event_id"],
             occurred_at=event["occurred_at"],
-            title=event["name"].replace("_", " "),
+            title=redact(event["name"].replace("_", " ")),
             description=event["description"],
         )
         for event in events
@@ -209,9 +209,9 @@ def _deploy_title(deploy: dict[str, Any], seen: set[str]) -> str:
     """A deploy that brings a prompt version is called by it; one that leaves it as it was, by its own id."""
     version = deploy["prompt_version"]
     if version is None or version in seen:
-        return f"deploy {deploy['deploy_id']}"
+        return f"deploy {redact(deploy['deploy_id'])}"
     seen.add(version)
-    return f"prompt {version}"
+    return f"prompt {redact(version)}"
 
 
 def _replace(file: Path, text: str) -> Path:

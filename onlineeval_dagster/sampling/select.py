@@ -26,14 +26,16 @@ class Selected:
 
 
 def select_responses(lake: Lake, catalog: Catalog, *, now: datetime) -> Selected:
-    """Decide for every eligible response that has no selection yet, for each live judge, in one commit.
+    """Decide for every eligible response that has no selection yet, for each judge that may be asked, in one commit.
 
     The facts known now (flags, deploys) decide; a later flag does not change the row, so that its chance stays true.
     A judge that the lake has never seen decides over all responses; a new version of one goes on with the new ones.
+    For a remote judge, answers from before the budget was confirmed are filtered: no money is spent unasked.
     """
-    read = {judge.name: lake.read_through("selections", f"responses for {judge.name}") for judge in catalog.live_judges}
-    changed = {judge.name: lake.changes("responses", read[judge.name]) for judge in catalog.live_judges}
-    tables = [_decide(lake, catalog, judge, changed[judge.name].days, now=now) for judge in catalog.live_judges]
+    judges = catalog.asked_judges
+    read = {judge.name: lake.read_through("selections", f"responses for {judge.name}") for judge in judges}
+    changed = {judge.name: lake.changes("responses", read[judge.name]) for judge in judges}
+    tables = [_decide(lake, catalog, judge, changed[judge.name].days, now=now) for judge in judges]
     decided = pa.concat_tables([TABLES["selections"].schema.empty_table(), *tables])
     reads = {f"responses for {name}": changes.version for name, changes in changed.items()}
     if any(reads[key] != read[key.removeprefix("responses for ")] for key in reads):
@@ -99,7 +101,7 @@ def _selection_sql(sampling: Sampling, judge: Judge, *, now: datetime) -> str:
             response_id,
             occurred_at as response_at,
             day,
-            error is not null as is_filtered,
+            error is not null or {_is_unpaid(sampling, judge)} as is_filtered,
             case
                 when response_id in (from flagged) then 'flagged'
                 when response_id in (from fresh) then 'new_version'
@@ -126,3 +128,11 @@ def _selection_sql(sampling: Sampling, judge: Judge, *, now: datetime) -> str:
     from placed
     join strata using (stratum)
     """
+
+
+def _is_unpaid(sampling: Sampling, judge: Judge) -> str:
+    """SQL: whether nobody agreed to pay for judging the answer. A remote judge without a budget is not asked at all."""
+    budget = sampling.budget
+    if judge.is_local or budget is None or budget.judge_history:
+        return "false"
+    return f"occurred_at < '{budget.confirmed_at.isoformat()}'::timestamptz"

@@ -1,6 +1,6 @@
 """Which of their columns is which of our fields: the user's map first, then names that logs commonly use."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
 from typing import Any
@@ -87,6 +87,21 @@ def columns(column_map: Mapping[str, str]) -> Columns:
                 f"The fields are {', '.join(ALIASES)}"
             )
     return Columns(mapped=dict(column_map))
+
+
+def check_names(place: str, names: Collection[str], columns: Columns, *, dated: bool) -> None:
+    """Raise SourceError unless a table with these column names has all mapped columns and what a flat row needs.
+
+    dated  that rows without a time of their own get one
+    """
+    for field, column in columns.mapped.items():
+        if column not in names and column.split(".")[0] not in names:
+            raise absent_column(place, field, column, names)
+    if {"kind", "event_id"} <= set(names) or "request" in names:
+        return
+    for field in ("query", "response", *(() if dated else ("occurred_at",))):
+        if field not in columns.mapped and not any(alias.split(".")[0] in names for alias in ALIASES[field]):
+            raise absent_column(place, field, None, names)
 
 
 def absent_column(place: str, field: str, column: str | None, seen: Iterable[str]) -> SourceError:

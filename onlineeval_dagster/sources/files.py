@@ -1,6 +1,8 @@
-"""The door to foreign files: JSONL (plain or gzip) and Parquet, read row by row."""
+"""The door to foreign files: JSONL, JSON lists, CSV (each plain or gzip) and Parquet, read row by row."""
 
+import csv
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,8 +28,13 @@ def rows_of(path: Path) -> Iterator[Row | BadRow]:
     if path.is_dir():
         raise SourceError(f"{path}: is a folder; name its files, such as {path}/*.jsonl")
     try:
-        yield from _parquet(path) if path.suffix in (".parquet", ".pq") else _lines(path)
-    except (OSError, EOFError, zlib.error) as error:
+        if path.suffix in (".parquet", ".pq"):
+            yield from _parquet(path)
+        elif {".csv", ".json"} & set(path.suffixes[-2:]):
+            yield from _table(path) if ".csv" in path.suffixes else _json(path)
+        else:
+            yield from _lines(path)
+    except (OSError, EOFError, zlib.error, csv.Error, UnicodeDecodeError) as error:
         raise SourceError(f"{path}: cannot be read ({error}); check its permissions and that it is complete") from error
 
 
@@ -38,6 +45,40 @@ def _lines(path: Path) -> Iterator[Row | BadRow]:
             return
         with gzip.open(raw) as unzipped:
             yield from _each_line(path, unzipped)
+
+
+def _json(path: Path) -> Iterator[Row | BadRow]:
+    """A whole file as one list of objects, or lines of them whatever its name says."""
+    with path.open("rb") as raw:
+        is_zipped = raw.peek(2)[:2] == b"\x1f\x8b"
+    with gzip.open(path) if is_zipped else path.open("rb") as file:
+        first = file.read(64).lstrip()[:1]
+        if first == b"[":
+            file.seek(0)
+            try:
+                found = orjson.loads(file.read())
+            except orjson.JSONDecodeError as error:
+                raise SourceError(f"{path}: not JSON ({error}); write it again") from error
+            for number, value in enumerate(found, start=1):
+                if isinstance(value, dict):
+                    yield Row(file=path.name, number=number, value=value, text=as_text(value))
+                else:
+                    reason = f"a JSON object was expected, got {type(value).__name__}"
+                    yield BadRow(file=path.name, number=number, reason=reason, text=str(value)[:TEXT_CHARS])
+            return
+    yield from _lines(path)
+
+
+def _table(path: Path) -> Iterator[Row | BadRow]:
+    """CSV with a header; an empty cell is none. All values are texts."""
+    csv.field_size_limit(LINE_BYTES)
+    with path.open("rb") as raw:
+        is_zipped = raw.peek(2)[:2] == b"\x1f\x8b"
+    with gzip.open(path) if is_zipped else path.open("rb") as file:
+        cells = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+        for number, found in enumerate(cells, start=1):
+            value = {name: cell or None for name, cell in found.items() if name is not None}
+            yield Row(file=path.name, number=number, value=value, text=as_text(value))
 
 
 def _each_line(path: Path, lines: BinaryIO | gzip.GzipFile) -> Iterator[Row | BadRow]:
@@ -76,10 +117,10 @@ def _parquet(path: Path) -> Iterator[Row | BadRow]:
         for batch in batches:
             for value in batch.to_pylist():
                 number += 1
-                yield Row(file=path.name, number=number, value=value, text=_as_text(value))
+                yield Row(file=path.name, number=number, value=value, text=as_text(value))
     except pa.ArrowException as error:
         raise SourceError(f"{path}: not a readable Parquet file ({error}); write it again") from error
 
 
-def _as_text(value: dict[str, Any]) -> str:
+def as_text(value: dict[str, Any]) -> str:
     return orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode()

@@ -27,6 +27,8 @@ def flat_events(row: Row, columns: Columns, defaults: Defaults) -> Iterator[LogE
     time, column = _time(row.value, columns, defaults)
     opinions, used = _opinions(row.value, columns)
     attributes = plain(columns.leftovers(row.value, taken | used | {column}))
+    if isinstance(nested := attributes.get("attributes"), dict):
+        attributes = {name: kept for name, kept in attributes.items() if name != "attributes"} | nested
     yield from events(row, fields, time, opinions, attributes, defaults, _feedback_time(row.value, columns, defaults))
 
 
@@ -48,15 +50,16 @@ def events(
     response_id = fields.pop("response_id", None) or f"row-{digest(row.value)}"
     event_id = digest(shared["app"], shared["environment"], response_id, occurred_at)
     whole = {"response": "", **fields, **shared, "response_id": response_id, "occurred_at": occurred_at}
-    yield _valid(Response, whole | {"event_id": event_id, "attributes": attributes})
+    yield valid(Response, whole | {"event_id": event_id, "attributes": attributes})
     for action, value, words in opinions:
         said = {"action": action, "value": value, "text": words, "response_id": response_id}
         who = {name: fields.get(name) for name in ("user_id", "session_id")}
         when = {"occurred_at": feedback_at or occurred_at, "event_id": digest(event_id, action, feedback_at)}
-        yield _valid(Action, shared | said | who | when)
+        yield valid(Action, shared | said | who | when)
 
 
-def _valid(contract: type[LogEvent], fields: dict[str, Any]) -> LogEvent:
+def valid(contract: type[LogEvent], fields: dict[str, Any]) -> LogEvent:
+    """The event with these fields. Raises Unusable naming the first field that does not fit."""
     try:
         return contract.model_validate(fields)
     except ValidationError as error:

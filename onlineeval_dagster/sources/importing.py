@@ -1,12 +1,17 @@
-"""Foreign files through the front door: read as events and appended to the log; rows that are none go there too."""
+"""Foreign rows through the front door: read as events and appended to the log; rows that are none go there too."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from onlineeval_dagster.log.segments import encode, open_log
+from onlineeval_dagster.privacy.policy import Privacy, load_privacy
 from onlineeval_dagster.settings import Settings
+from onlineeval_dagster.sources.place import Cursor, Item, Reached
 from onlineeval_dagster.sources.registry import read_source
 from onlineeval_dagster.sources.rows import BadRow
 
@@ -47,19 +52,40 @@ def import_files(
         occurred_at=occurred_at,
         zone=zone,
     )
+    return import_items(settings, found, door="import")
+
+
+def import_items(
+    settings: Settings, items: Iterable[Item], *, door: str, reached: Callable[[Cursor], Any] = lambda _: None
+) -> Imported:
+    """Append the items to the log through `door`; `reached` hears of each cursor once what it covers is on the disk."""
     events = bad = 0
     lines: list[bytes] = []
-    with open_log(settings, door="import") as log:
-        for row in found:
-            if isinstance(row, BadRow):
+    privacy = load_privacy(settings)
+    with open_log(settings, door=door) as log:
+        for item in items:
+            if isinstance(item, Reached):
+                if lines:
+                    log.append(b"".join(lines))
+                    lines = []
+                log.sync()
+                reached(item.cursor)
+            elif isinstance(item, BadRow):
                 bad += 1
-                lines.append(row.as_log_line())
+                lines.append(_cleaned(item.as_log_line(), privacy))
             else:
                 events += 1
-                lines.append(encode(row))
+                lines.append(_cleaned(encode(item), privacy))
             if len(lines) >= _LINES_A_WRITE:
                 log.append(b"".join(lines))
                 lines = []
         if lines:
             log.append(b"".join(lines))
     return Imported(events=events, bad=bad)
+
+
+def _cleaned(line: bytes, privacy: Privacy) -> bytes:
+    """The line as it may be written down: what the collector takes out of an event, an import does not bring back."""
+    said = orjson.loads(line)
+    clean = privacy.clean(said)
+    return line if clean is said else orjson.dumps(clean, option=orjson.OPT_APPEND_NEWLINE)

@@ -29,12 +29,13 @@ def read_jsonl(paths: Sequence[Path], columns: Columns, defaults: Defaults) -> I
                 continue
             try:
                 # All events of a row or none: a response without its rating would look like a whole row.
-                yield from list(_events(row, columns, defaults))
+                yield from list(row_events(row, columns, defaults))
             except Unusable as error:
                 yield bad(row, str(error))
 
 
-def _events(row: Row, columns: Columns, defaults: Defaults) -> Iterator[LogEvent]:
+def row_events(row: Row, columns: Columns, defaults: Defaults) -> Iterator[LogEvent]:
+    """The events in one row of any of the three shapes. Raises Unusable."""
     if _is_own(row):
         yield _own(row, defaults)
     elif is_pair(row.value) and "query" not in columns.mapped:

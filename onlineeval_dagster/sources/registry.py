@@ -5,20 +5,26 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
 
+from onlineeval_dagster.catalog.source_file import Source
 from onlineeval_dagster.contracts.base import LogEvent
 from onlineeval_dagster.errors import SourceError
-from onlineeval_dagster.sources.columns import Columns, columns
+from onlineeval_dagster.sources.columns import columns
+from onlineeval_dagster.sources.folder import from_files
 from onlineeval_dagster.sources.jsonl import read_jsonl
+from onlineeval_dagster.sources.langfuse import read_export
+from onlineeval_dagster.sources.phoenix import read_frames
+from onlineeval_dagster.sources.place import Cursor, Item, Opened
 from onlineeval_dagster.sources.rows import BadRow, Defaults
+from onlineeval_dagster.sources.sql import read_sql
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """One kind of foreign payload. `read` looks at all files before it yields anything."""
+    """One kind of foreign payload. `read` yields what came after the cursor, and how far it got."""
 
     name: str
     description: str
-    read: Callable[[Sequence[Path], Columns, Defaults], Iterator[LogEvent | BadRow]]
+    read: Callable[[Opened, Cursor], Iterator[Item]]
 
 
 DIALECTS: dict[str, Dialect] = {
@@ -27,10 +33,37 @@ DIALECTS: dict[str, Dialect] = {
         Dialect(
             name="jsonl",
             description="JSONL (also .gz) or Parquet: our own events, OpenAI request/response pairs, or flat rows",
-            read=read_jsonl,
+            read=from_files(lambda paths, opened: read_jsonl(paths, opened.columns, opened.defaults)),
+        ),
+        Dialect(
+            name="langfuse",
+            description="files of Langfuse's blob export: traces, observations, scores (JSON, JSONL, CSV, Parquet)",
+            read=from_files(read_export),
+        ),
+        Dialect(
+            name="phoenix",
+            description="files of Phoenix's frames: spans and annotations (Parquet, JSONL, CSV)",
+            read=from_files(read_frames),
+        ),
+        Dialect(
+            name="sql",
+            description="any SQL database by URL: a table or a query with a cursor column",
+            read=read_sql,
         ),
     )
 }
+
+
+def read_items(opened: Opened, cursor: Cursor) -> Iterator[Item]:
+    """What a source holds beyond the cursor. Raises SourceError, at the first `next`, with place, value and remedy."""
+    yield from dialect_of(opened.source, opened.place).read(opened, cursor)
+
+
+def dialect_of(source: Source, place: str) -> Dialect:
+    if source.dialect not in DIALECTS:
+        known = ", ".join(sorted(DIALECTS))
+        raise SourceError(f"{place}: dialect {source.dialect!r} is unknown; there are {known}")
+    return DIALECTS[source.dialect]
 
 
 def read_source(
@@ -55,5 +88,12 @@ def read_source(
         raise SourceError(f"--source {dialect}: unknown; there are {', '.join(sorted(DIALECTS))}")
     if not paths:
         raise SourceError("import: no file was named; name one or more, such as logs/*.jsonl")
-    defaults = Defaults(now=now, environment=environment, app=app, occurred_at=occurred_at, zone=zone)
-    yield from DIALECTS[dialect].read([Path(path) for path in paths], columns(column_map or {}), defaults)
+    opened = Opened(
+        place="import",
+        source=Source(dialect=dialect, path=tuple(str(path) for path in paths)),
+        columns=columns(column_map or {}),
+        defaults=Defaults(now=now, environment=environment, app=app, occurred_at=occurred_at, zone=zone),
+    )
+    for item in read_items(opened, {}):
+        if isinstance(item, LogEvent | BadRow):
+            yield item

@@ -23,8 +23,10 @@ from rich.table import Table
 
 from onlineeval_dagster.settings import load_settings
 from tests.bench import ingest as log_ingest
+from tests.bench.faults import faults
 from tests.bench.large import history, rebuild, stages
 from tests.bench.measured import Measured
+from tests.bench.redaction import redaction
 from tests.bench.small import nothing_new, tick
 
 RESULTS = Path(__file__).parent / "results"
@@ -88,9 +90,11 @@ BENCHMARKS: dict[str, Callable[[Path], list[Measured]]] = {
     "tick": tick,
     "ingest": ingest,
     "import": imported,
+    "redaction": redaction,
     "stages": stages,
     "history": history,
     "rebuild": rebuild,
+    "faults": faults,
 }
 
 

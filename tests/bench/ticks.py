@@ -47,14 +47,25 @@ def _job(settings: Settings, now: datetime) -> Any:
     os.environ["ONLINEEVAL_HOME"] = str(settings.home)
     import dagster as dg
 
-    from onlineeval_dagster.defs import ingest, judges, metrics, quality, reports, sampling, signals, ticks, warehouse
+    from onlineeval_dagster.defs import (
+        coverage,
+        ingest,
+        judges,
+        metrics,
+        quality,
+        reports,
+        sampling,
+        signals,
+        ticks,
+        warehouse,
+    )
     from onlineeval_dagster.defs.place import Place
 
     class PlaceThen(Place):
         def now(self) -> datetime:
             return now
 
-    rooms = [ingest, signals, sampling, judges, metrics, reports, quality, ticks]
+    rooms = [ingest, signals, sampling, judges, coverage, metrics, reports, quality, ticks]
     place = dg.Definitions(resources={"place": PlaceThen(home=str(settings.home))}, executor=dg.in_process_executor)
     return dg.Definitions.merge(*[room.defs for room in rooms], warehouse.build_defs(), place).resolve_job_def("tick")
 

@@ -37,6 +37,7 @@ from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.ingest import ingest
 from onlineeval_dagster.log.segments import encode, open_log
 from onlineeval_dagster.metrics.stage import estimate_effects, estimate_points
+from onlineeval_dagster.quality.coverage import count_coverage
 from onlineeval_dagster.sampling.select import select_responses
 from onlineeval_dagster.settings import load_settings
 from onlineeval_dagster.signals.stage import derive_signals
@@ -94,6 +95,7 @@ with open_log(settings, door="test") as log:
     run_judges(lake, catalog, pending, endpoint=None, record=record, now=now)
 ingest(settings, lake, now=now(), checkpoint=lambda step: reached(f"verdicts {step}"))
 mark_judged(lake, pending)
+count_coverage(lake)
 build(settings, lake, catalog)
 estimate_points(settings.warehouse_file, lake, catalog)
 estimate_effects(settings.warehouse_file, lake, catalog)

@@ -42,12 +42,12 @@ def everything(lake: Lake, name: str) -> list[dict]:
     return rows(lake, f"select * exclude (file_name) from {name} order by all", {name: None}).to_pylist()
 
 
-def test_the_committed_lake_has_every_table_and_is_small() -> None:
-    assert {folder.name for folder in PREVIOUS.iterdir()} == set(TABLES) == set(ROWS)
+def test_the_committed_lake_has_every_table_of_its_time_and_is_small() -> None:
+    assert {folder.name for folder in PREVIOUS.iterdir()} == set(ROWS) <= set(TABLES)
     assert sum(file.stat().st_size for file in PREVIOUS.rglob("*") if file.is_file()) < 200_000
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", ROWS)
 def test_every_row_is_read_with_the_columns_of_today(lake: Lake, name: str) -> None:
     found = everything(lake, name)
     assert len(found) == ROWS[name]
@@ -56,7 +56,7 @@ def test_every_row_is_read_with_the_columns_of_today(lake: Lake, name: str) -> N
         assert {row[column] for row in found for column in NEW_COLUMNS} == {None}
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", ROWS)
 def test_every_row_passes_the_checks_of_today(lake: Lake, name: str) -> None:
     assert check_table(lake, name).failures == ()
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from onlineeval_dagster.contracts.arrow import to_table
 from onlineeval_dagster.contracts.events import EVENTS
-from onlineeval_dagster.contracts.tables import TABLES
+from onlineeval_dagster.contracts.tables import TABLE_OF, TABLES
 from onlineeval_dagster.lake.lines import Piece, cut, lay_out
 from onlineeval_dagster.lake.sieve import Sieve, day_of
 from onlineeval_dagster.lake.sieve_sql import sifted_rows
-from onlineeval_dagster.log.reader import LINE_LIMIT, TABLE_OF, BadLine, is_blank, parse_line
+from onlineeval_dagster.log.reader import LINE_LIMIT, BadLine, is_blank, parse_line
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAYS = 30
@@ -40,6 +40,15 @@ GOOD = {
     "exposure": {"experiment": "e", "variant": "v", "unit": "session", "unit_id": "u", "propensity": 0.5},
     "label": {"response_id": "r", "axis": "a", "score": 2, "reviewer": "w", "response_at": "2026-11-01T23:30:00-02:00"},
     "verdict": {"response_id": "r", "axis": "a", "judge": "j", "judge_version": "1", "score": 3.0, "replicate": 1},
+    "span": {
+        "trace_id": "t",
+        "span_id": "s",
+        "name": "chat",
+        "ended_at": "2026-11-22T08:00:02Z",
+        "events": [{"name": "e", "time": "2026-11-22T08:00:02Z", "attributes": {"a": [1, None]}}],
+        "links": [],
+        "attributes": {"resource": {"service.name": "x"}},
+    },
 }
 
 
@@ -161,7 +170,7 @@ def sifted(
     for piece in cut(Piece(segment="s.ndjson", path=path, start=0, end=len(content)), size) if content else []:
         for some in sieve(second_look_at).sift(lay_out([piece])):
             for (name, day), table in some.rows.items():
-                assert table.schema.equals(TABLES[name].schema)
+                assert table.schema.equals(TABLES[name].arrived_schema)
                 assert set(table.column("day").to_pylist()) == {day}
                 rows.setdefault(name, []).extend(table.to_pylist())
             refused += [(line.offset, line.bad.reason, line.bad.text) for line in some.refused]
@@ -174,7 +183,7 @@ def comparable(rows: dict[str, list]) -> dict[str, list]:
         name: [
             {
                 key: json.loads(value)
-                if key == "attributes"
+                if key in ("attributes", "events", "links") and isinstance(value, str)
                 else (math.copysign(1, value), value)
                 if isinstance(value, float)
                 else value

@@ -299,8 +299,6 @@ class TestFiles:
     def test_a_missing_file_a_folder_and_a_torn_archive_are_named(self, tmp_path):
         with pytest.raises(SourceError, match=r"nowhere\.jsonl: no such file"):
             read(tmp_path / "nowhere.jsonl")
-        with pytest.raises(SourceError, match="is a folder"):
-            read(tmp_path)
         torn = tmp_path / "torn.gz"
         torn.write_bytes(gzip.compress(json.dumps(FLAT).encode() * 1000)[:-20])
         with pytest.raises(SourceError, match=r"torn\.gz: cannot be read"):

@@ -1,0 +1,233 @@
+"""Tracked lines to a collector: onto this host's disk at once, over the network by a thread in the background.
+
+    send ──▶ spool (a LocalLog in this process's lane) ──thread──▶ POST /v1/events ──▶ deleted once it has arrived
+
+A batch whose answer was lost is sent again, and the lake counts its events once, by their ids. What a process leaves
+behind, killed or ended while the collector was away, the next one that uses the spool ships. On the standard library
+alone: products import it.
+"""
+
+import hashlib
+import os
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from onlineeval_dagster.collector.shipping import Answer, Collector
+from onlineeval_dagster.collector.spool import (
+    Lane,
+    adopt,
+    is_sealed,
+    keep_progress,
+    keep_refused,
+    read_batch,
+    remove,
+    shipped_to,
+    size_of,
+)
+from onlineeval_dagster.collector.transport import LOSS_NAME, Counters, LocalLog
+from onlineeval_dagster.log.writer import after_fork
+
+SPOOL_BYTES = 2**30
+"""How much may wait on the disk; what comes beyond it is dropped."""
+EVENT_BYTES = 16 * 2**20
+"""The longest line that the log takes."""
+
+_BATCH_LINES, _BATCH_BYTES = 2000, 2**19 - 2**14  # the collector reads a body beyond 512 KiB in a thread
+_SEGMENT_BYTES = 8 * 2**20
+_REQUEST_SECONDS = 10.0
+_LOSS_MARK = b'"name":"' + LOSS_NAME.encode() + b'"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How the shipping thread spends its time, seconds.
+
+    look   between two looks at one's own lane
+    sweep  between two looks at the spool as a whole: its size, and lanes whose owners are dead
+    retry  first wait after a failure; doubled with each, up to `slow`, which is also the wait for somebody to mend
+           a wrong key or address
+    close  how long `close` goes on shipping
+    """
+
+    look: float = 0.25
+    sweep: float = 2.0
+    retry: float = 0.25
+    slow: float = 30.0
+    close: float = 5.0
+
+
+def default_spool(url: str, environment: str) -> Path:
+    """Where events for that collector wait. Processes of one environment share it and ship each other's leftovers."""
+    told = os.environ.get("XDG_STATE_HOME", "")
+    state = Path(told) if told.startswith("/") else Path.home() / ".local" / "state"
+    name = hashlib.sha256(f"{url.rstrip('/')} {environment}".encode()).hexdigest()[:16]
+    return state / "onlineeval" / "spool" / name
+
+
+class HttpTransport:
+    """Ships lines to the collector at `url`. Safe under threads, asyncio and fork.
+
+    What is in `spool` goes out with this `api_key`, whichever process left it there: where keys belong to different
+    environments, give each a spool of its own.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None,
+        spool: Path,
+        *,
+        spool_bytes: int = SPOOL_BYTES,
+        pace: Pace = Pace(),
+        rng: random.Random | None = None,
+    ) -> None:
+        self._url, self._api_key = url, api_key
+        self._spool, self._spool_bytes, self._pace = spool, spool_bytes, pace
+        self._rng = rng or random.Random()
+        self._begin()
+        after_fork(self)
+
+    def send(self, line: bytes) -> bool:
+        """Append one whole line to the spool. True once it is on the disk; False: it is in memory, or dropped."""
+        if self._thread is None:
+            self._start()
+        size = len(line)
+        if size > EVENT_BYTES:
+            self._errors += 1
+            return False
+        if size > self._room:
+            self._dropped += 1
+            return False
+        self._room -= size
+        return self._log.send(line)
+
+    def counters(self) -> Counters:
+        logged = self._log.counters()
+        captured = logged.captured - self._refused
+        return Counters(
+            captured=captured,
+            deferred=logged.deferred,
+            dropped=logged.dropped + self._dropped,
+            errors=self._errors + self._refused,
+            shipped=self._shipped,
+            waiting=max(0, captured - self._shipped),  # a line may have arrived before it is counted here
+        )
+
+    def close(self) -> None:
+        """Ship what there is, within some seconds; what is left waits in the spool. What is sent later is dropped."""
+        self._log.close()
+        self._deadline = monotonic() + self._pace.close
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join(self._pace.close + 0.5)
+
+    def leave_parent(self) -> None:
+        """In a forked child: the spool's lanes, and what is in them, are the parent's."""
+        is_closed = self._closing.is_set()
+        for lane in (self._lane, *self._adopted):
+            lane.forget()
+        self._collector.close()
+        self._begin()
+        if is_closed:
+            self.close()
+
+    def _begin(self) -> None:
+        self._collector = Collector(self._url, self._api_key)
+        self._lane, self._adopted = Lane(self._spool), list[Lane]()
+        self._log = LocalLog(
+            self._lane.folder, door="spool", rotate_bytes=_SEGMENT_BYTES, make_folder=self._lane.make
+        )
+        self._room = self._spool_bytes  # as measured at the last sweep, less what was sent since
+        self._shipped = self._refused = self._dropped = self._errors = 0
+        self._limit, self._failures, self._warned = _BATCH_LINES, 0, ""
+        self._closing = threading.Event()
+        self._deadline: float | None = None
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is not None or self._closing.is_set():
+                return
+            thread = threading.Thread(target=self._work, name="onlineeval-http", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is ending; the next process ships it
+                return
+            self._thread = thread
+
+    def _work(self) -> None:
+        sweep_at, wait = 0.0, 0.0
+        while True:
+            is_last = self._closing.is_set()
+            try:
+                if monotonic() >= sweep_at:
+                    sweep_at = monotonic() + self._pace.sweep
+                    self._sweep()
+                wait = self._ship()
+            except Exception as error:  # noqa: BLE001 - the door of the thread: it goes on whatever the disk does
+                self._warn(f"spool {self._spool}: {error}; make it readable and writable for this user")
+                wait = self._backoff(0.0)
+            if is_last:
+                self._leave()
+                return
+            self._closing.wait(wait)
+
+    def _sweep(self) -> None:
+        self._room = self._spool_bytes - size_of(self._spool)
+        if self._room <= 0:
+            self._warn(f"spool {self._spool}: more than {self._spool_bytes:,} bytes wait; events are dropped until the collector takes them")
+        self._adopted += adopt(self._spool)
+
+    def _ship(self) -> float:
+        """Ship all there is. Returns how long to wait then, seconds."""
+        for lane in (self._lane, *self._adopted):
+            for segment in lane.segments():
+                if (wait := self._ship_segment(segment, lane)) is not None:
+                    return wait
+            if lane is not self._lane:
+                self._adopted.remove(lane)
+                lane.release()
+        return self._pace.look
+
+    def _ship_segment(self, segment: Path, lane: Lane) -> float | None:
+        """Ship what it holds, and delete it once nothing more will come. Returns how long to wait after a failure."""
+        is_whole = lane is not self._lane or is_sealed(segment)
+        at = shipped_to(segment)
+        while True:
+            try:
+                batch = read_batch(segment, at, most_lines=self._limit, most_bytes=_BATCH_BYTES)
+            except FileNotFoundError:  # sealed as we look: the next look finds it by its other name
+                return None
+            if batch.end == at:
+                break
+            if batch.lines:
+                timeout = self._patience()
+                if timeout <= 0:
+                    return self._pace.look
+                answer = self._collector.post(batch.lines, timeout=timeout)
+                if answer.outcome == "split" and len(batch.lines) > 1:
+                    self._limit = max(1, len(batch.lines) // 2)
+                    continue
+                if answer.outcome in ("later", "kept"):
+                    self._warn(answer.said + f"; events wait in {self._spool}")
+                    return self._backoff(answer.retry_seconds, is_hopeless=answer.outcome == "kept")
+                self._settle(batch.lines, answer, is_own=lane is self._lane)
+            at = batch.end
+            keep_progress(segment, at)
+        if is_whole:
+            remove(segment)
+        return None
+
+    def _settle(self, lines: list[bytes], answer: Answer, *, is_own: bool) -> None:
+        """Count what has arrived and keep what was refused for good."""
+        self._failures, self._warned = 0, ""
+        refused = [(lines[index], reason) for index, reason in answer.refused]
+        if answer.outcome == "split":
+            refused = [(lines[0], answer.said)]
+        else:
+            self._limit = min(_BATCH_LINES, self._limit * 2)

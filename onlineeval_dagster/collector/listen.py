@@ -1,0 +1,86 @@
+"""Run the collector: its sockets, its server, its end."""
+
+import ipaddress
+import signal
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from onlineeval_dagster.collector.app import build_app
+from onlineeval_dagster.collector.intake import Cleaner
+from onlineeval_dagster.collector.keys import ApiKeys
+from onlineeval_dagster.collector.sink import Sink
+from onlineeval_dagster.errors import SettingsError
+from onlineeval_dagster.log.segments import open_log
+from onlineeval_dagster.settings import Settings
+
+DOORS = ("collector", "otlp")
+"""The log's doors for events and for OTLP: losses are accounted for by door."""
+
+_DRAIN_SECONDS = 10
+
+
+def listen(settings: Settings, *, privacy: Cleaner, tell: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; then answer what is under way, and seal the log.
+
+    Raises SettingsError where other machines could reach it without a key, or the port cannot be had.
+    """
+    keys = ApiKeys(settings.keys_file)
+    may_be_reached(settings.serve_host, keys)
+    sinks = [Sink(open_log(settings, door=door), queue_bytes=settings.serve_queue_bytes) for door in DOORS]
+    with _bound(settings) as bound:
+        app = build_app(settings, privacy=privacy, sink=sinks[0], traces_sink=sinks[1], keys=keys)
+        config = uvicorn.Config(
+            app,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=_DRAIN_SECONDS,
+        )
+        # uvicorn raises the signal again once it has drained; by then we still have a log to seal.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        host, port = bound.getsockname()[:2]
+        tell(f"collector: http://{f'[{host}]' if ':' in host else host}:{port}, log {settings.log_folder}")
+        try:
+            uvicorn.Server(config).run(sockets=[bound])
+        finally:
+            for sink in sinks:
+                sink.close(patience=_DRAIN_SECONDS)
+    tell("collector: stopped, all that was acknowledged is in the log")
+
+
+def may_be_reached(host: str, keys: ApiKeys) -> None:
+    """Raises SettingsError where other machines can reach `host` and no key is in use."""
+    if is_loopback(host) or any(key.revoked_at is None and key.scope == "write" for key in keys.all()):
+        return
+    told = f"ONLINEEVAL_SERVE_HOST: {host} can be reached from other machines, and there is no API key"
+    raise SettingsError(f"{told}; make one first: onlineeval keys add NAME --environment production")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it.
+
+    >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "example.org")]
+    [True, True, True, False, False]
+    """
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _bound(settings: Settings) -> socket.socket:
+    host, port = settings.serve_host, settings.serve_port
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, UnicodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "no host name"
+        told = f"ONLINEEVAL_SERVE_HOST, ONLINEEVAL_SERVE_PORT: {host} port {port}: {said}"
+        raise SettingsError(f"{told}; choose others, or stop what holds it") from error

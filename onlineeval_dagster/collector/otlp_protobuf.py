@@ -1,0 +1,117 @@
+"""OTLP in protobuf, as spans and log records in parts."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from onlineeval_dagster.collector.otlp_parts import (
+    DEEPEST,
+    LogParts,
+    Origin,
+    SpanParts,
+    Unfit,
+    base64_text,
+    finite,
+    too_deep,
+)
+from onlineeval_dagster.errors import RequestRefused
+
+
+def spans(body: bytes) -> Iterator[SpanParts | Unfit]:
+    """Each span of an ExportTraceServiceRequest. Raises RequestRefused where the body is none."""
+    for of_resource in _parsed(ExportTraceServiceRequest, body).resource_spans:
+        resource = _or_empty(of_resource.resource.attributes)
+        for of_scope in of_resource.scope_spans:
+            origin = Origin(resource=resource, scope=of_scope.scope.name, scope_version=of_scope.scope.version)
+            for span in of_scope.spans:
+                try:
+                    yield _span(span, origin)
+                except Unfit as unfit:
+                    yield unfit
+
+
+def logs(body: bytes) -> Iterator[LogParts | Unfit]:
+    """Each record of an ExportLogsServiceRequest. Raises RequestRefused where the body is none."""
+    for of_resource in _parsed(ExportLogsServiceRequest, body).resource_logs:
+        resource = _or_empty(of_resource.resource.attributes)
+        for of_scope in of_resource.scope_logs:
+            origin = Origin(resource=resource, scope=of_scope.scope.name, scope_version=of_scope.scope.version)
+            for record in of_scope.log_records:
+                try:
+                    yield _record(record, origin)
+                except Unfit as unfit:
+                    yield unfit
+
+
+def _parsed(message: Any, body: bytes) -> Any:
+    try:
+        return message.FromString(body)
+    except DecodeError as error:
+        wanted = message.DESCRIPTOR.name
+        raise RequestRefused(
+            f"body: no {wanted} in protobuf ({error}); send the whole message, or JSON as application/json", status=400
+        ) from error
+
+
+def _span(span: Any, origin: Origin) -> SpanParts:
+    return SpanParts(
+        origin=origin,
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_span_id=span.parent_span_id.hex(),
+        name=span.name,
+        start=span.start_time_unix_nano,
+        end=span.end_time_unix_nano,
+        kind=span.kind,
+        status=span.status.code,
+        status_message=span.status.message,
+        trace_state=span.trace_state,
+        dropped=span.dropped_attributes_count,
+        attributes=_attributes(span.attributes),
+        events=[(event.name, event.time_unix_nano, _attributes(event.attributes)) for event in span.events],
+        links=[(link.trace_id.hex(), link.span_id.hex(), _attributes(link.attributes)) for link in span.links],
+    )
+
+
+def _record(record: Any, origin: Origin) -> LogParts:
+    return LogParts(
+        origin=origin,
+        name=record.event_name,
+        time=record.time_unix_nano or record.observed_time_unix_nano,
+        trace_id=record.trace_id.hex(),
+        span_id=record.span_id.hex(),
+        attributes=_attributes(record.attributes),
+        body=_value(record.body, 0),
+    )
+
+
+def _or_empty(pairs: Iterable[Any]) -> dict[str, Any]:
+    try:
+        return _attributes(pairs)
+    except Unfit:  # a resource too deep to keep; its spans are as good as without
+        return {}
+
+
+def _attributes(pairs: Iterable[Any]) -> dict[str, Any]:
+    return {pair.key: _value(pair.value, 0) for pair in pairs}
+
+
+def _value(value: Any, depth: int) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "string_value":
+        return value.string_value
+    if kind is None:
+        return None
+    if kind == "double_value":
+        return finite(value.double_value)
+    if depth >= DEEPEST:
+        raise too_deep()
+    if kind == "array_value":
+        return [_value(inner, depth + 1) for inner in value.array_value.values]
+    if kind == "kvlist_value":
+        return {pair.key: _value(pair.value, depth + 1) for pair in value.kvlist_value.values}
+    said = getattr(value, kind)
+    return base64_text(said) if kind == "bytes_value" else said

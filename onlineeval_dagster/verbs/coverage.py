@@ -1,0 +1,34 @@
+"""`onlineeval coverage`: what came in by hour and source, what became of it, and whether that adds up."""
+
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from onlineeval_dagster.settings import load_settings
+
+
+def coverage(
+    days: Annotated[int, typer.Option(min=1, help="How many days back.")] = 1,
+) -> None:
+    """What came in by hour and source, and what became of it. Exit code 1 where lines are missing."""
+    from onlineeval_dagster.lake.delta import Lake
+    from onlineeval_dagster.quality.closing import close
+    from onlineeval_dagster.quality.shown import hours_shown
+
+    out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    settings = load_settings()
+    lake = Lake(settings.lake_folder)
+    table = hours_shown(lake, since=datetime.now(UTC) - timedelta(days=days))
+    if table is None:
+        out.print("Nothing came in during these days. More: onlineeval coverage --days 30")
+    else:
+        out.print(table)
+    outcome = close(settings, lake)
+    out.print(str(outcome))
+    for line in outcome.failures:
+        out.print(f"[yellow]![/] {line}")
+    if not outcome.closes:
+        sys.exit(1)

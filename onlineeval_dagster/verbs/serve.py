@@ -1,0 +1,66 @@
+"""`onlineeval serve` and `onlineeval keys …`: the collector, and who may send to it."""
+
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from onlineeval_dagster.settings import load_settings
+
+keys_app = typer.Typer(no_args_is_help=True, help="API keys of the collector.")
+out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Where to listen; ONLINEEVAL_SERVE_HOST by default.")] = None,
+    port: Annotated[int | None, typer.Option(help="0 takes a free one; ONLINEEVAL_SERVE_PORT by default.")] = None,
+) -> None:
+    """Take events over HTTP: /v1/events, /healthz, /readyz, /metrics. Ends on SIGTERM with all of it kept."""
+    from onlineeval_dagster.collector.listen import listen
+    from onlineeval_dagster.privacy.policy import load_privacy
+
+    told = {"serve_host": host, "serve_port": port}
+    settings = load_settings(**{name: value for name, value in told.items() if value is not None})
+    listen(settings, privacy=load_privacy(settings), tell=lambda said: print(said, flush=True))
+
+
+@keys_app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="Who will use it.")],
+    environment: Annotated[
+        str | None, typer.Option(help="Set on every event that comes with the key, whatever the event says.")
+    ] = None,
+    scope: Annotated[
+        Literal["write", "metrics"], typer.Option(help="write: send events; metrics: read /metrics.")
+    ] = "write",
+) -> None:
+    """Make a key. It is shown once, here."""
+    from onlineeval_dagster.collector.keys import ApiKeys
+
+    key = ApiKeys(load_settings().keys_file).add(name, environment=environment, scope=scope, now=datetime.now(UTC))
+    out.print(key)
+
+
+@keys_app.command("list")
+def list_() -> None:
+    """Every key by name; the keys themselves are not kept."""
+    from onlineeval_dagster.collector.keys import ApiKeys
+
+    keys = ApiKeys(load_settings().keys_file).all()
+    for key in keys:
+        state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "in use"
+        made = f"made {key.created_at:%Y-%m-%d}"
+        out.print(f"{key.name}  {key.id}  {key.scope}  {key.environment or 'any environment'}  {made}  {state}")
+    if not keys:
+        out.print("No key yet: onlineeval keys add NAME --environment production")
+
+
+@keys_app.command("revoke")
+def revoke(name: Annotated[str, typer.Argument(help="The key's name or id.")]) -> None:
+    """Take a key out of use; a running collector refuses it within a second."""
+    from onlineeval_dagster.collector.keys import ApiKeys
+
+    ApiKeys(load_settings().keys_file).revoke(name, now=datetime.now(UTC))
+    out.print(f"{name} is revoked")

@@ -1,0 +1,154 @@
+"""What the intake takes, ingest takes: no event is acknowledged and then put into quarantine."""
+
+from datetime import datetime
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from onlineeval_dagster.catalog.privacy_file import PrivacyFile
+from onlineeval_dagster.collector.intake import QUICK, Taken, Terms, judge, take
+from onlineeval_dagster.collector.quick import DEEPEST, is_shallow
+from onlineeval_dagster.contracts.base import LogEvent
+from onlineeval_dagster.contracts.events import EVENTS
+from onlineeval_dagster.errors import RequestRefused
+from onlineeval_dagster.log.reader import BadLine, parse_line
+from onlineeval_dagster.privacy.policy import make_privacy
+from tests.collector.collectors import RESPONSE, AsItIs
+from tests.collector.events import GOOD, NOW, as_json, events
+
+TERMS = Terms(event_bytes=2**20, batch_events=1_000, retention_days=90)
+PRIVACY = make_privacy(PrivacyFile(), salt=b"a salt for tests only")
+
+
+def taken(body: bytes, **more: Any) -> Taken:
+    return take(body, "application/json", terms=TERMS, cleaner=more.get("cleaner", AsItIs()), now=NOW)
+
+
+def read(line: bytes) -> LogEvent | BadLine:
+    assert line.endswith(b"\n") and line.count(b"\n") == 1
+    return parse_line(line[:-1], now=NOW, retention_days=TERMS.retention_days)
+
+
+def same(stored: Any, said: Any) -> bool:
+    if isinstance(stored, datetime):
+        return stored == datetime.fromisoformat(said.replace("t", "T").replace("z", "Z"))
+    return orjson.dumps(stored) == orjson.dumps(said) or stored == said
+
+
+@settings(max_examples=600, deadline=None)
+@given(events())
+def test_what_is_taken_is_an_event_for_ingest_with_all_its_fields(said: dict[str, Any]) -> None:
+    (result,) = taken(as_json(said)).lines or (None,)
+    assume(result is not None)
+    event = read(result)
+    assert not isinstance(event, BadLine), event.reason
+    known = type(event).model_fields
+    attributes = event.attributes
+    for name, value in orjson.loads(as_json(said)).items():
+        if name in known and value is not None:
+            stored = attributes if name == "attributes" else {name: getattr(event, name)}
+            wanted = value if name == "attributes" else {name: value}
+            assert all(same(stored[key], inner) for key, inner in wanted.items()), name
+        elif name not in known and name not in (said.get("attributes") or {}):  # what is there already stays
+            assert same(attributes[name], value), name
+
+
+@settings(max_examples=600, deadline=None)
+@given(events())
+def test_taken_or_refused_is_what_the_contract_says(said: dict[str, Any]) -> None:
+    done = taken(as_json(said))
+    assert len(done.lines) + len(done.refused) == 1
+    try:
+        whole = orjson.loads(as_json(said))
+    except orjson.JSONDecodeError:
+        assert done.refused
+        return
+    whole["received_at"] = NOW.isoformat()
+    for name, default in {"occurred_at": NOW.isoformat(), "event_id": "e1"}.items():
+        if whole.get(name) is None:
+            whole[name] = default
+    slow = parse_line(orjson.dumps(whole), now=NOW, retention_days=TERMS.retention_days)
+    assert bool(done.refused) == isinstance(slow, BadLine), (done.refused, slow)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(events(), min_size=1, max_size=5))
+def test_an_event_is_judged_alike_alone_and_among_others(several: list[dict[str, Any]]) -> None:
+    alone = [bool(taken(as_json(said)).lines) for said in several]
+    bodies = [as_json(several), b"\n".join(map(as_json, several))]
+    for body in bodies:
+        done = taken(body)
+        refused = {index for index, _ in done.refused}
+        assert [index not in refused for index in range(len(several))] == alone
+
+
+@settings(max_examples=300, deadline=None)
+@given(events())
+def test_cleaned_events_are_events_too(said: dict[str, Any]) -> None:
+    done = taken(as_json(said), cleaner=PRIVACY)
+    assert len(done.lines) == len(taken(as_json(said)).lines)
+    for line in done.lines:
+        event = read(line)
+        assert not isinstance(event, BadLine), event.reason
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(events() | st.none() | st.integers() | st.text(), max_size=4))
+def test_values_that_no_json_holds_are_refused_by_themselves(values: list[Any]) -> None:
+    done = judge([*values, dict(RESPONSE)], terms=TERMS, cleaner=AsItIs(), now=NOW)
+    assert len(done.lines) + len(done.refused) == len(values) + 1
+    assert orjson.loads(done.lines[-1])["response_id"] == "r1"
+    assert all(not isinstance(read(line), BadLine) for line in done.lines)
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_a_good_event_of_each_kind_needs_no_slow_look(kind: str) -> None:
+    times = {"event_id": "e1", "occurred_at": NOW.isoformat(), "received_at": NOW.isoformat()}
+    said = {"kind": kind, **GOOD[kind], **times}
+    assert QUICK[kind].is_sure(said, earliest=NOW, latest=NOW) == ("response_at" not in said)
+    long_ago = datetime.fromisoformat("2026-11-01T00:00:00Z")
+    assert QUICK[kind].is_sure(said, earliest=long_ago, latest=NOW)
+
+
+def test_every_refusal_names_field_and_remedy() -> None:
+    for bad in (
+        {"latency_ms": -1},
+        {"latency_ms": "fast"},
+        {"occurred_at": "0001-01-01T00:00:00Z"},
+        {"occurred_at": "9999-12-31T23:59:59Z"},
+        {"query": None},
+        {"response_id": "x" * 257},
+        {"attributes": {"deep": nested(DEEPEST + 2)}},
+    ):
+        ((_, reason),) = taken(orjson.dumps(RESPONSE | bad)).refused
+        place, _, rest = reason.partition(": ")
+        assert place in (next(iter(bad)), "event") and "; " in rest, reason
+
+
+def test_long_texts_are_taken_up_to_the_size_of_an_event() -> None:
+    for length, fits in ((2**18, True), (2**18 + 1, True), (2**20 - 500, True), (2**20, False)):
+        assert bool(taken(orjson.dumps(RESPONSE | {"query": "x" * length})).lines) == fits
+
+
+@pytest.mark.parametrize("depth", [DEEPEST - 2, DEEPEST, DEEPEST + 1, DEEPEST + 2, 150, 1_000])
+def test_depth_is_refused_before_ingest_would(depth: int) -> None:
+    for name in ("attributes", "tenant"):
+        said = RESPONSE | {name: {"deep": nested(depth)}}
+        lines = taken(orjson.dumps(RESPONSE)[:-1] + f',"{name}":{{"deep":{"[" * depth}{"]" * depth}}}}}'.encode()).lines
+        assert bool(lines) <= is_shallow(said, DEEPEST + 1)
+        assert all(not isinstance(read(line), BadLine) for line in lines)
+
+
+def test_a_batch_has_an_end() -> None:
+    with pytest.raises(RequestRefused, match="1,001 events, more than the 1,000"):
+        taken(orjson.dumps([RESPONSE] * 1_001))
+
+
+def nested(depth: int) -> Any:
+    value: Any = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value

@@ -1,0 +1,147 @@
+"""OpenTelemetry's own exporter and OpenInference's instrumentation, unchanged, end in rows of `responses`."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import openai
+import orjson
+import pytest
+from openinference.instrumentation.openai import OpenAIInstrumentor
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from onlineeval_dagster.catalog.load import load_catalog
+from onlineeval_dagster.collector.otlp import span_events
+from onlineeval_dagster.lake.delta import Lake
+from onlineeval_dagster.lake.ingest import ingest
+from onlineeval_dagster.lake.scan import rows
+from onlineeval_dagster.log.segments import encode, open_log
+from onlineeval_dagster.settings import PACKAGED_CATALOG
+from onlineeval_dagster.traces.stage import assemble_settled
+from tests.fake_endpoint import completion, serving
+from tests.worlds import settings_at
+
+
+@contextmanager
+def sink() -> Iterator[tuple[str, list[tuple[bytes, str]]]]:
+    """A server that keeps what exporters send."""
+    got: list[tuple[bytes, str]] = []
+
+    class Keep(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            got.append((body, self.headers["content-type"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Keep)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1/traces", got
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def traced(tmp_path: Path) -> Iterator[tuple[TracerProvider, Any]]:
+    """A provider that exports, and what to call for the rows of `responses`."""
+    with sink() as (url, got):
+        provider = TracerProvider(
+            resource=Resource({"service.name": "shop", "deployment.environment.name": "production"})
+        )
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url)))
+
+        def responses() -> list[dict[str, Any]]:
+            provider.shutdown()
+            settings, now = settings_at(tmp_path), datetime.now(UTC)
+            lake, later = Lake(settings.lake_folder), now + timedelta(minutes=5)
+            for body, kind in got:
+                decoded = span_events(body, kind)
+                assert decoded.refused == []
+                with open_log(settings, door="collector") as log:
+                    log.append(b"".join(orjson.dumps(e | {"received_at": now}) + b"\n" for e in decoded.events))
+            ingest(settings, lake, now=later)
+            with open_log(settings, door="traces") as log:
+                assemble_settled(
+                    lake,
+                    load_catalog(PACKAGED_CATALOG),
+                    now=later,
+                    record=lambda said: log.append(b"".join(map(encode, said))),
+                )
+            ingest(settings, lake, now=later)
+            return rows(lake, "select * from responses", {"responses": None}).to_pylist()
+
+        yield provider, responses
+
+
+NEW = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.usage.input_tokens": 7,
+    "gen_ai.usage.output_tokens": 2,
+    "gen_ai.input.messages": '[{"role":"user","parts":[{"type":"text","content":"Capital of France?"}]}]',
+    "gen_ai.output.messages": '[{"role":"assistant","parts":[{"type":"text","content":"Paris."}]}]',
+}
+OLD = {
+    "gen_ai.system": "openai",
+    "gen_ai.usage.prompt_tokens": 7,
+    "gen_ai.usage.completion_tokens": 2,
+    "gen_ai.prompt.0.role": "user",
+    "gen_ai.prompt.0.content": "Capital of France?",
+    "gen_ai.completion.0.role": "assistant",
+    "gen_ai.completion.0.content": "Paris.",
+}
+
+
+@pytest.mark.parametrize("names", [NEW, OLD], ids=["newest", "legacy"])
+def test_gen_ai_attributes_through_the_official_exporter(traced: tuple[TracerProvider, Any], names: dict) -> None:
+    provider, responses = traced
+    tracer = provider.get_tracer("test")
+    with tracer.start_as_current_span("POST /ask"), tracer.start_as_current_span("chat", attributes=names):
+        pass
+    (made,) = responses()
+    assert (made["query"], made["response"], made["provider"]) == ("Capital of France?", "Paris.", "openai")
+    assert (made["input_tokens"], made["output_tokens"], made["app"]) == (7, 2, "shop")
+
+
+def test_the_instrumented_openai_client_below_a_chain_with_a_retriever(traced: tuple[TracerProvider, Any]) -> None:
+    provider, responses = traced
+    tracer, instrumentor = provider.get_tracer("test"), OpenAIInstrumentor()
+    instrumentor.instrument(tracer_provider=provider)
+    try:
+        chain = {
+            "openinference.span.kind": "CHAIN",
+            "input.value": "Where is Paris?",
+            "session.id": "s",
+            "user.id": "u",
+        }
+        found = {
+            "openinference.span.kind": "RETRIEVER",
+            "retrieval.documents.0.document.content": "Paris is in France.",
+        }
+        with (
+            serving(lambda number, body: completion("In France.")) as endpoint,
+            tracer.start_as_current_span("answer", attributes=chain) as root,
+        ):
+            with tracer.start_as_current_span("search", attributes=found):
+                pass
+            client = openai.OpenAI(base_url=endpoint.base_url, api_key="k", max_retries=0)
+            client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Rephrased?"}])
+            root.set_attribute("output.value", "It is in France.")
+    finally:
+        instrumentor.uninstrument()
+    (made,) = responses()
+    assert (made["query"], made["response"]) == ("Where is Paris?", "It is in France.")
+    assert made["context"] == "Paris is in France."
+    assert (made["input_tokens"], made["output_tokens"], made["model"]) == (100, 10, "served-model-1")
+    assert (made["session_id"], made["user_id"]) == ("s", "u")
