@@ -10,6 +10,9 @@ from rich.console import Console
 from onlineeval_dagster.errors import OnlineEvalError, SourceError
 from onlineeval_dagster.settings import Settings, load_settings
 from onlineeval_dagster.verbs.coverage import coverage
+from onlineeval_dagster.verbs.newcomer import init
+from onlineeval_dagster.verbs.keeping import backup, erase, restore, retention
+from onlineeval_dagster.verbs.queues import drain
 from onlineeval_dagster.verbs.serve import keys_app, serve
 from onlineeval_dagster.verbs.sources import import_, sources
 
@@ -112,6 +115,7 @@ def up(port: Annotated[int, typer.Option(help="Port of Dagster's UI.")] = 3000) 
 def catalog_check() -> None:
     """Read every file of the catalog and try its metrics on an empty table."""
     from onlineeval_dagster.catalog.load import load_catalog
+    from onlineeval_dagster.newcomer.waiting import waiting_for_budget
     from onlineeval_dagster.signals.stage import known_detectors
     from onlineeval_dagster.warehouse.dry_run import check_metrics
 
@@ -123,6 +127,10 @@ def catalog_check() -> None:
         out.print(f"· judge {judge.name}: {judge.axis} by {judge.model}, {judge.status}, version {judge.version}")
     out.print(f"· {len(catalog.signals.actions)} actions, {len(catalog.signals.detectors)} detectors")
     out.print(f"· {len(catalog.metrics.metrics)} metrics, headline {catalog.metrics.headline}")
+    if budget := catalog.sampling.budget:
+        out.print(f"· budget ${budget.monthly_cap_usd:g} a month, confirmed {budget.confirmed_at:%Y-%m-%d %H:%M %Z}")
+    if waits := waiting_for_budget(catalog):
+        out.print(f"[yellow]![/] {waits}")
 
 
 def _run(settings: Settings, job: str, partition: str | None = None) -> None:
@@ -165,10 +173,16 @@ def _day(text: str | None) -> date | None:
         raise SourceError(f"--day: {text!r} is no date; write it as 2026-11-23") from error
 
 
+app.command()(init)
 app.command("import")(import_)
 app.command()(sources)
 app.command()(coverage)
+app.command()(drain)
 app.command()(serve)
+app.command()(erase)
+app.command()(retention)
+app.command()(backup)
+app.command()(restore)
 app.add_typer(keys_app, name="keys")
 
 

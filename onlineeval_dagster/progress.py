@@ -21,7 +21,7 @@ def waiting(settings: Settings, catalog: Catalog, *, now: datetime) -> list[str]
         lines.append(f"{size:,} bytes of the log to take in")
     if count := traces_due(lake, catalog, now=now):
         lines.append(f"{count:,} traces, or days with spans, to look at")
-    if days := touched_days(lake)[0]:
+    if days := touched_days(lake, catalog, now=now)[0]:
         lines.append(f"signals of {len(days)} days to derive")
     read = [lake.read_through("selections", f"responses for {judge.name}") for judge in catalog.asked_judges]
     if any(lake.changes("responses", version).days for version in read):

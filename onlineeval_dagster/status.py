@@ -9,6 +9,7 @@ from onlineeval_dagster.catalog.load import Catalog, load_catalog
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import literals, rows
 from onlineeval_dagster.lake.waiting import untaken_by_door
+from onlineeval_dagster.newcomer.waiting import waiting_for_budget
 from onlineeval_dagster.progress import waiting
 from onlineeval_dagster.quality.closing import close
 from onlineeval_dagster.quality.shown import sources_shown
@@ -106,6 +107,8 @@ def _written(value: float, unit: str) -> str:
 
 def _problems(settings: Settings, lake: Lake, catalog: Catalog, *, now: datetime) -> list[str]:
     problems = [f"waiting for a run: {line}" for line in waiting(settings, catalog, now=now)]
+    if waits := waiting_for_budget(catalog):
+        problems.append(waits)
     problems += [f"lines are lost: {line}" for line in close(settings, lake).failures]
     bad = rows(
         lake,

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from onlineeval_dagster.catalog.judge_file import Judge, load_judges
 from onlineeval_dagster.catalog.privacy_file import OwnPattern, PrivacyFile, Redact, UserIds
+from onlineeval_dagster.catalog.retention import Retention, load_retention
 from onlineeval_dagster.catalog.source_file import Source
 from onlineeval_dagster.errors import CatalogError
 
@@ -34,17 +35,28 @@ class Entry(BaseModel):
 
 
 class ActionScore(Entry):
-    """What one action says of an answer: a fixed `score` in [-1, 1], or the action's value mapped from `range`."""
+    """What one action says of an answer: a fixed `score` in [-1, 1], or the action's value mapped from `range`.
+
+    unscored   it is kept and counted, and says neither good nor bad: a comment
+    opinion    actions of one opinion replace each other, the last one counts: thumbs_up and thumbs_down
+    withdraws  it takes the opinion back
+    """
 
     kind: Literal["implicit", "explicit"]
     score: float | None = Field(default=None, ge=-1, le=1)
     range: tuple[float, float] | None = None
+    unscored: bool = False
+    opinion: Name | None = None
+    withdraws: bool = False
     flag: bool = False
 
     @model_validator(mode="after")
     def _one_way_to_score(self) -> Self:
-        if (self.score is None) == (self.range is None):
-            raise ValueError("needs either score or range")
+        ways = (self.score is not None) + (self.range is not None) + self.unscored + self.withdraws
+        if ways != 1:
+            raise ValueError("needs one of score, range, unscored = true and withdraws = true")
+        if self.withdraws and self.opinion is None:
+            raise ValueError("withdraws needs the opinion that it takes back")
         if self.range is not None and self.range[0] == self.range[1]:
             raise ValueError("range needs two different ends")
         return self
@@ -56,11 +68,36 @@ class DetectorUse(Entry):
     flag: bool = False
 
 
+class Derived(Entry):
+    """What a derived signal says: a fixed `score`, its share `scaled` onto [-1, 1], or nothing."""
+
+    score: float | None = Field(default=None, ge=-1, le=1)
+    scaled: bool = False
+    flag: bool = False
+
+    @model_validator(mode="after")
+    def _one_way_to_score(self) -> Self:
+        if self.scaled and self.score is not None:
+            raise ValueError("has either score or scaled")
+        return self
+
+
+class Sessions(Entry):
+    """How long a silence ends a conversation."""
+
+    idle_minutes: float = Field(default=30, gt=0, le=1440)
+
+
 class Signals(Entry):
     """signals.toml."""
 
     actions: dict[Name, ActionScore] = Field(default_factory=dict)
     detectors: dict[Name, DetectorUse] = Field(default_factory=dict)
+    derived: dict[Literal["retry", "correction", "abandonment", "dwell", "kept_share"], Derived] = Field(
+        default_factory=dict
+    )
+    sessions: Sessions = Sessions()
+    corrections: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class Stratum(Entry):
@@ -160,6 +197,7 @@ class Catalog:
     sampling: Sampling
     metrics: Metrics
     traces: Traces = field(default_factory=Traces)
+    retention: Retention = field(default_factory=Retention)
 
     @property
     def live_judges(self) -> tuple[Judge, ...]:
@@ -212,6 +250,7 @@ def load_catalog(folder: Path) -> Catalog:
         sampling=_read(folder / "sampling.toml", Sampling),
         metrics=_read(folder / "metrics.toml", Metrics),
         traces=_read(folder / "traces.toml", Traces) if (folder / "traces.toml").exists() else Traces(),
+        retention=load_retention(folder),
     )
     _check_references(catalog)
     load_privacy_file(folder)
@@ -278,6 +317,6 @@ def _known_keys(model: type[BaseModel]) -> set[str]:
     known = set(model.model_fields)
     if model is PrivacyFile:
         return known | {name for table in (Redact, OwnPattern, UserIds) for name in table.model_fields}
-    for nested in (ActionScore, DetectorUse, Stratum, NewVersion, Budget, Metric, ResponseSpan):
+    for nested in (ActionScore, DetectorUse, Derived, Sessions, Stratum, NewVersion, Budget, Metric, ResponseSpan):
         known |= set(nested.model_fields)
     return known

@@ -1,4 +1,4 @@
-"""prices.toml: what models cost by list, and when somebody looked. For estimates only: bills go by a judge's own price."""
+"""prices.toml: what models cost by list, and when somebody looked. For estimates: a judge has a price of its own."""
 
 import tomllib
 from datetime import date

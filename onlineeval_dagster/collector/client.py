@@ -8,6 +8,8 @@
     client.track_user_action(call.response_id, "star_rating", value=5)
     print(client.counters)
 
+`Client(url="http://collector:8321", api_key="oe_…")` sends the same to `onlineeval serve` on another machine.
+
 Nothing in here raises for what it is told, or for what the disk does: it is counted, see `Client.counters`.
 """
 
@@ -62,13 +64,25 @@ class Client:
         self,
         home: str | os.PathLike[str] | None = None,
         *,
+        url: str | None = None,
+        api_key: str | None = None,
+        spool: str | os.PathLike[str] | None = None,
         environment: str = "production",
         app: str = "default",
         transport: Transport | None = None,
     ) -> None:
-        """Write to the log of `home`, or to `transport`: one of the two."""
-        if (home is None) == (transport is None):
-            raise TypeError("Client: give the folder `home` (ONLINEEVAL_HOME of the pipeline), or a transport")
+        """Write to the log of `home`, to the collector at `url`, or to `transport`: one of the three.
+
+        With `url` an event is first written to the folder `spool` (default: below ~/.local/state/onlineeval), and
+        shipped from there in the background, with `api_key` where the collector asks for one.
+        """
+        if (home is not None) + (url is not None) + (transport is not None) != 1:
+            told = "Client: give the folder `home` (ONLINEEVAL_HOME of the pipeline), the `url` of a collector"
+            raise TypeError(f"{told}, or a transport: one of them")
+        if url is None and (api_key is not None or spool is not None):
+            raise TypeError("Client: `api_key` and `spool` are for a collector; give its `url` with them")
+        if url is not None:
+            transport = _to_collector(url, api_key, spool, environment)
         self._transport = transport or LocalLog(Path(home or "").absolute() / "log")
         self._send = self._transport.send
         self._environment, self._app = environment, app
@@ -81,6 +95,14 @@ class Client:
         try:
             if not _PLAIN_RESPONSE.issuperset(fields) or len(response_id) > _SHORT:
                 raise ValueError  # rare, and slower
+            given = fields.get  # of these a database gives out numbers; the contract's ids are text
+            if (
+                type(given("user_id")) is int
+                or type(given("session_id")) is int
+                or type(given("prompt_version")) is int
+                or type(given("variant")) is int
+            ):
+                raise ValueError
             now = datetime.now(UTC)
             said: dict[str, Any] = {
                 "kind": "response",
@@ -155,7 +177,7 @@ class Client:
         return counted._replace(errors=counted.errors + self._errors)
 
     def close(self) -> None:
-        """Write what is in memory and seal the segment. Happens by itself when the process ends in good order."""
+        """Write what is in memory, seal the segment, ship what waits. Happens when the process ends in good order."""
         atexit.unregister(self.close)
         self._transport.close()
 
@@ -200,3 +222,10 @@ class Client:
         """Count something that could not be told. Returns False."""
         self._errors += 1
         return False
+
+
+def _to_collector(url: str, api_key: str | None, spool: str | os.PathLike[str] | None, environment: str) -> Transport:
+    # Not at the top: http.client takes as long to import as all else here, and a product with a `home` needs none.
+    from onlineeval_dagster.collector.http_transport import HttpTransport, default_spool
+
+    return HttpTransport(url, api_key, Path(spool).absolute() if spool else default_spool(url, environment))

@@ -11,7 +11,6 @@ import hashlib
 import os
 import random
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -20,6 +19,7 @@ from onlineeval_dagster.collector.shipping import Answer, Collector
 from onlineeval_dagster.collector.spool import (
     Lane,
     adopt,
+    is_event,
     is_sealed,
     keep_progress,
     keep_refused,
@@ -28,7 +28,7 @@ from onlineeval_dagster.collector.spool import (
     shipped_to,
     size_of,
 )
-from onlineeval_dagster.collector.transport import LOSS_NAME, Counters, LocalLog
+from onlineeval_dagster.collector.transport import LOSS_MARK, Counters, LocalLog
 from onlineeval_dagster.log.writer import after_fork
 
 SPOOL_BYTES = 2**30
@@ -39,7 +39,7 @@ EVENT_BYTES = 16 * 2**20
 _BATCH_LINES, _BATCH_BYTES = 2000, 2**19 - 2**14  # the collector reads a body beyond 512 KiB in a thread
 _SEGMENT_BYTES = 8 * 2**20
 _REQUEST_SECONDS = 10.0
-_LOSS_MARK = b'"name":"' + LOSS_NAME.encode() + b'"'
+_WARNINGS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,12 +138,10 @@ class HttpTransport:
     def _begin(self) -> None:
         self._collector = Collector(self._url, self._api_key)
         self._lane, self._adopted = Lane(self._spool), list[Lane]()
-        self._log = LocalLog(
-            self._lane.folder, door="spool", rotate_bytes=_SEGMENT_BYTES, make_folder=self._lane.make
-        )
+        self._log = LocalLog(self._lane.folder, door="spool", rotate_bytes=_SEGMENT_BYTES, make_folder=self._lane.make)
         self._room = self._spool_bytes  # as measured at the last sweep, less what was sent since
         self._shipped = self._refused = self._dropped = self._errors = 0
-        self._limit, self._failures, self._warned = _BATCH_LINES, 0, ""
+        self._limit, self._failures, self._warned = _BATCH_LINES, 0, set[str]()
         self._closing = threading.Event()
         self._deadline: float | None = None
         self._starting = threading.Lock()
@@ -180,7 +178,8 @@ class HttpTransport:
     def _sweep(self) -> None:
         self._room = self._spool_bytes - size_of(self._spool)
         if self._room <= 0:
-            self._warn(f"spool {self._spool}: more than {self._spool_bytes:,} bytes wait; events are dropped until the collector takes them")
+            what = f"more than {self._spool_bytes:,} bytes wait and new events are dropped"
+            self._warn(f"spool {self._spool}: {what}; see that the collector takes them")
         self._adopted += adopt(self._spool)
 
     def _ship(self) -> float:
@@ -225,9 +224,43 @@ class HttpTransport:
 
     def _settle(self, lines: list[bytes], answer: Answer, *, is_own: bool) -> None:
         """Count what has arrived and keep what was refused for good."""
-        self._failures, self._warned = 0, ""
+        self._failures = 0
+        self._warned.clear()
         refused = [(lines[index], reason) for index, reason in answer.refused]
         if answer.outcome == "split":
             refused = [(lines[0], answer.said)]
         else:
             self._limit = min(_BATCH_LINES, self._limit * 2)
+        # What a short write left behind is no event, and was never acknowledged.
+        told = [(line, reason) for line, reason in refused if is_event(line)]
+        if is_own:
+            lost = {index for index, _ in answer.refused} if answer.outcome == "taken" else {0}
+            self._shipped += sum(LOSS_MARK not in line for i, line in enumerate(lines) if i not in lost)
+            self._refused += sum(LOSS_MARK not in line for line, _ in told)
+        if told:
+            keep_refused(self._spool, told)
+            self._warn(f"{self._collector.place} refused {len(told)} events for good; see {self._spool}/refused.ndjson")
+
+    def _leave(self) -> None:
+        self._collector.close()
+        for lane in (self._lane, *self._adopted):
+            lane.release()
+
+    def _patience(self) -> float:
+        """How long a request may take, seconds."""
+        return min(_REQUEST_SECONDS, (self._deadline or float("inf")) - monotonic())
+
+    def _backoff(self, asked: float, *, is_hopeless: bool = False) -> float:
+        wait = self._pace.slow if is_hopeless else min(self._pace.slow, self._pace.retry * 2**self._failures)
+        self._failures = min(self._failures + 1, 20)
+        # Jitter: or all that lost the same collector come back to it at the same moment.
+        return max(asked, wait * self._rng.uniform(0.5, 1))
+
+    def _warn(self, said: str) -> None:
+        """Tell the operator, once until something arrives again."""
+        if said in self._warned or len(self._warned) >= _WARNINGS:
+            return
+        self._warned.add(said)
+        import logging  # not before there is something to say
+
+        logging.getLogger("onlineeval").warning("%s", said)

@@ -113,7 +113,11 @@ def judge(values: list[Any], *, terms: Terms, cleaner: Cleaner, now: datetime) -
         except Exception as error:  # noqa: BLE001 - the front door: what cannot be cleaned is not written, and said so
             taken.refused.append((index, f"event: its texts could not be cleaned ({type(error).__name__}); tell us"))
             continue
-        line = orjson.dumps(cleaned, None, orjson.OPT_APPEND_NEWLINE)
+        try:
+            line = orjson.dumps(cleaned, None, orjson.OPT_APPEND_NEWLINE)
+        except orjson.JSONEncodeError as error:  # of what was not JSON when it came
+            taken.refused.append((index, _no_json(error)))
+            continue
         if len(line) > terms.event_bytes:
             taken.refused.append((index, _too_long(len(line), terms)))
             continue
@@ -140,7 +144,10 @@ def _reason(said: dict[str, Any], terms: Terms, now: datetime) -> str | None:
     """Why the contract does not want an event, or None."""
     if not is_shallow(said, DEEPEST):
         return f"event: more than {DEEPEST} lists and objects within each other; send the inner ones as text"
-    line = orjson.dumps(said)
+    try:
+        line = orjson.dumps(said)
+    except orjson.JSONEncodeError as error:
+        return _no_json(error)
     if len(line) > terms.event_bytes:
         return _too_long(len(line), terms)
     if type(said.get("kind")) is not str:
@@ -148,6 +155,10 @@ def _reason(said: dict[str, Any], terms: Terms, now: datetime) -> str | None:
         return f"kind: {found}; write one of {', '.join(EVENTS)}"
     parsed = parse_line(line, now=now, retention_days=terms.retention_days)
     return parsed.reason if isinstance(parsed, BadLine) else None
+
+
+def _no_json(error: orjson.JSONEncodeError) -> str:
+    return f"event: {error}; send such a value as text"
 
 
 def _too_long(size: int, terms: Terms) -> str:

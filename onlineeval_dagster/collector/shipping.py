@@ -1,14 +1,15 @@
 """One batch to the collector, and what its answer means for the lines in it. On the standard library alone.
 
-    taken   200, or 422 with a verdict on each event: those in `refused` will never be taken, the others have arrived
-    split   400, 413, 422 for the body as a whole: some event in it spoils it, or it is too large
-    later   408, 429, 5xx, or no answer: the same batch again, after a while
-    kept    anything else: this is no collector, or it does not know us; somebody has to mend something
+taken   200, or 422 with a verdict on each event: those in `refused` will never be taken, the others have arrived
+split   400, 413, 422 for the body as a whole: some event in it spoils it, or it is too large
+later   408, 429, 5xx, or no answer: the same batch again, after a while
+kept    anything else: this is no collector, or it does not know us; somebody has to mend something
 """
 
 import gzip
 import http.client
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -96,10 +97,9 @@ class Collector:
         try:
             if connection.sock is not None:
                 connection.sock.settimeout(timeout)
-            try:
+            # It may answer before it has all of the body, and close: then the answer tells.
+            with suppress(BrokenPipeError, ConnectionResetError):
                 connection.request("POST", self._path, body, headers)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # it may have answered before it had all of the body, and closed: the answer tells
             response = connection.getresponse()
             said = response.read(_ANSWER_BYTES)
         except BaseException:

@@ -1,11 +1,11 @@
 """The spool of the HTTP transport: what was tracked and not yet shipped, on the disk. On the standard library alone.
 
-    <spool>/                   one for each collector and environment, readable by its owner alone
-      lane-<id>/               of one process
-        lock                   held by flock while that process lives; a free one means that it is dead
-        spool.….ndjson         segments of the log, shipped from the oldest on, then deleted
-        spool.….at             how far a segment was shipped, bytes
-      refused.ndjson           what the collector would not have, with its reasons
+<spool>/                   one for each collector and environment, readable by its owner alone
+  lane-<id>/               of one process
+    lock                   held by flock while that process lives; a free one means that it is dead
+    spool.….ndjson         segments of the log, shipped from the oldest on, then deleted
+    spool.….at             how far a segment was shipped, bytes
+  refused.ndjson           what the collector would not have, with its reasons
 """
 
 import errno
@@ -19,7 +19,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from onlineeval_dagster.log.writer import OPEN, SEALED, sealed_path
 
@@ -134,7 +133,7 @@ def read_batch(segment: Path, at: int, *, most_lines: int, most_bytes: int) -> B
 
 
 def shipped_to(segment: Path) -> int:
-    """How far the segment was shipped; 0 where nothing readable says so: then it is shipped again, which is harmless."""
+    """How far the segment was shipped; 0 where nothing readable says so: to ship it again is harmless."""
     try:
         return int(_progress(segment).read_text())
     except (OSError, ValueError):
@@ -161,11 +160,10 @@ def remove(segment: Path) -> None:
 
 
 def keep_refused(spool: Path, refused: list[tuple[bytes, str]]) -> None:
-    """Put lines that the collector would not have where a person can find them, with its reasons. Raises OSError."""
+    """Put events that the collector would not have where a person can find them, with its reasons. Raises OSError."""
     file = spool / "refused.ndjson"
     said = b"".join(
-        json.dumps({"reason": reason, "event": _loaded(line)}, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-        for line, reason in refused
+        b'{"reason":' + json.dumps(reason).encode() + b',"event":' + line + b"}\n" for line, reason in refused
     )
     opened = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -176,11 +174,13 @@ def keep_refused(spool: Path, refused: list[tuple[bytes, str]]) -> None:
         os.close(opened)
 
 
-def _loaded(line: bytes) -> Any:
+def is_event(line: bytes) -> bool:
+    """Whether it is a whole one, not what a short write left behind."""
     try:
-        return json.loads(line)
+        json.loads(line)
     except ValueError:
-        return line.decode("utf-8", "replace")
+        return False
+    return True
 
 
 def _progress(segment: Path) -> Path:

@@ -28,6 +28,11 @@ WAIT_SECONDS = 0.050
 BUFFER_BYTES = 16 * 2**20
 """How much is kept in memory for a slow or full disk."""
 
+LOSS_NAME = "onlineeval.sdk_loss"
+"""The event that says how many others were lost on this side; `coverage` sums them."""
+LOSS_MARK = b'"name":"' + LOSS_NAME.encode() + b'"'
+"""What only the line of such an event has in it."""
+
 _CROWD_SECONDS, _CROWD_SECONDS_ON_LOOP = 0.005, 0.001  # the wait for other threads' appends to a healthy disk
 _CHORE_SECONDS = 1.0
 _RETRY_SECONDS = 0.25
@@ -36,18 +41,25 @@ _BATCH_BYTES = 2**18
 
 
 class Counters(NamedTuple):
-    """What became of the calls. Their sum is the number of calls, at any time.
+    """What became of the calls. The sum of the first four is the number of calls, at any time.
 
-    captured  in the log: a kill cannot lose them
+    captured  in the log, or in the spool of a collector: a kill cannot lose them
     deferred  in memory now, on their way to the log
     dropped   lost: the buffer was full, or the process ended before the disk came back
-    errors    could not be written as an event; the product was not told
+    errors    could not be written as an event, or the collector refused it; the product was not told
+
+    With a collector `captured` falls into two:
+
+    shipped   taken by the collector
+    waiting   on the disk of this host, on their way to it
     """
 
     captured: int = 0
     deferred: int = 0
     dropped: int = 0
     errors: int = 0
+    shipped: int = 0
+    waiting: int = 0
 
 
 class Transport(Protocol):
@@ -66,21 +78,31 @@ class LocalLog:
     """Appends to a segment of this process below `folder`. Safe under threads, asyncio and fork.
 
     While the disk is slow or full one call at a time waits for it, `wait_seconds` at most and never on an event loop's
-    thread; after one that waited in vain nobody waits until the disk is back.
+    thread; after one that waited in vain nobody waits until the disk is back. The first call that meets a disk which
+    stands still is the exception: it is in the kernel's write, and waits there as long as the kernel holds it, on an
+    event loop's thread too (a write that does not wait, RWF_NOWAIT, is not to be had for appends to ext4).
     """
 
     def __init__(
         self,
         folder: Path,
         *,
+        door: str = "sdk",
         rotate_bytes: int = ROTATE_BYTES,
         rotate_seconds: float = ROTATE_SECONDS,
         buffer_bytes: int = BUFFER_BYTES,
         wait_seconds: float = WAIT_SECONDS,
         write: Callable[[int, bytes], int] = os.write,
+        make_folder: Callable[[], None] | None = None,
     ) -> None:
         self._writer = SegmentWriter(
-            folder, door="sdk", rotate_bytes=rotate_bytes, rotate_seconds=rotate_seconds, rotates=False, write=write
+            folder,
+            door=door,
+            rotate_bytes=rotate_bytes,
+            rotate_seconds=rotate_seconds,
+            rotates=False,
+            write=write,
+            make_folder=make_folder,
         )
         self._buffer_bytes, self._wait_seconds = buffer_bytes, wait_seconds
         self._begin()

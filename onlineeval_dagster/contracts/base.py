@@ -94,6 +94,8 @@ class LogEvent(Contract):
 
     @model_validator(mode="after")
     def _not_before_2000(self) -> Self:
-        if self.occurred_at.year < 2000 or self.received_at.year < 2000:
-            raise ValueError("a time before the year 2000; send ISO 8601 with a zone, such as 2026-11-23T08:00:00Z")
+        for name in ("occurred_at", "received_at"):
+            if getattr(self, name).year < 2000:
+                told = f"{name} is before the year 2000"
+                raise ValueError(f"{told}; send ISO 8601 with a zone, such as 2026-11-23T08:00:00Z")
         return self

@@ -13,7 +13,7 @@ SPEC = table_spec("signals", group="signals", deps=["responses", "actions"], by_
 def signals(context: dg.AssetExecutionContext, place: Place) -> dg.MaterializeResult:
     """Derive the signals of touched days again; a backfill derives the days it asks for."""
     with place.stage("signals"):
-        done = derive_signals(place.lake(), place.catalog(), days=backfill_days(context))
+        done = derive_signals(place.lake(), place.catalog(), now=place.now(), days=backfill_days(context))
     tell_days(context, "signals", done.days)
     return dg.MaterializeResult(
         asset_key="signals", metadata={"dagster/row_count": done.rows, "days": listed(done.days)}

@@ -107,12 +107,13 @@ def mark_judged(lake: Lake, pending: Pending) -> None:
 
 
 def _items(lake: Lake, work: pa.Table) -> Iterator[WorkItem]:
-    """The responses' texts with their work, read in batches: memory stays flat."""
+    """The responses' texts with their work, read in batches: memory stays flat. What has no text any more is left."""
     days: Collection[date] = set(work.column("day").unique().to_pylist())
     with engine(lake, {"responses": days}) as connection:
         connection.register("work", work)
         places = connection.sql(
             "select response_id, file_name, log_segment, log_offset from responses semi join work using (response_id) "
+            "where text_erased_at is null "
             "qualify row_number() over (partition by response_id order by received_at, log_segment, log_offset) = 1"
         ).to_arrow_table()
         connection.register("places", places)

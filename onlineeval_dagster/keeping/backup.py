@@ -1,4 +1,4 @@
-"""A consistent copy of a home while it lives, and its way back.
+"""A consistent copy of a home while it lives.
 
 The versions of all tables are pinned in one moment, under the ingest's lock and downstream first, so that no table of
 the copy has read more than the copy holds. Then the files they name are copied: nobody removes them, since compaction
@@ -15,7 +15,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -73,41 +72,10 @@ def back_up(settings: Settings, to: Path, *, now: datetime) -> Backup:
     return made
 
 
-def restore(source: Path, settings: Settings) -> Backup:
-    """Copy a backup into the empty home of `settings`, each file checked by its hash; the home appears once whole.
-
-    Raises KeepingError where the home is not empty or the backup is damaged; then nothing is there.
-    """
-    home = settings.home
-    if home.exists() and any(home.iterdir()):
-        raise KeepingError(f"restore: {home} is not empty; set ONLINEEVAL_HOME to a new folder, or move it away")
-    said = _manifest(source)
-    draft = home.with_name(f"{home.name}.restoring")
-    try:
-        shutil.rmtree(draft, ignore_errors=True)
-        for path, digest in said["files"].items():
-            target = draft / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not (source / path).is_file() or _copied(source / path, target) != digest:
-                raise KeepingError(f"restore: {source / path} is not what was backed up; take another backup")
-        if home.exists():
-            home.rmdir()
-        draft.rename(home)
-    except OSError as error:
-        raise KeepingError(f"restore: {error}; free space or make it writable, and run again") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    lake = Lake(settings.lake_folder)
-    found = {name: lake.version(name) for name in said["versions"]}
-    if found != said["versions"]:
-        raise KeepingError(f"restore: {source}: tables have versions {found}, backed up were {said['versions']}")
-    return Backup(
-        folder=source,
-        made_at=datetime.fromisoformat(said["made_at"]),
-        versions=said["versions"],
-        files=len(said["files"]),
-        size=said["size"],
-    )
+def copied(source: Path, target: Path) -> str:
+    """Copy a file; returns the SHA-256 of what arrived."""
+    shutil.copy2(source, target)
+    return _digest(target)
 
 
 def known_backups(settings: Settings) -> list[tuple[Path, datetime]]:
@@ -202,17 +170,6 @@ def _note(settings: Settings, made: Backup) -> None:
     draft.replace(file)
 
 
-def _manifest(source: Path) -> dict[str, Any]:
-    try:
-        said = json.loads((source / MANIFEST).read_text())
-        assert {"made_at", "versions", "files", "size"} <= said.keys()
-    except (OSError, ValueError, AssertionError, AttributeError) as error:
-        raise KeepingError(
-            f"restore: {source} is no whole backup ({MANIFEST} cannot be read); name a folder onlineeval-<time>"
-        ) from error
-    return said
-
-
 def _files(place: Path) -> Iterator[Path]:
     if place.is_file():
         yield place
@@ -225,11 +182,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return sealed_path(path).stat().st_size
-
-
-def _copied(source: Path, target: Path) -> str:
-    shutil.copy2(source, target)
-    return _digest(target)
 
 
 def _digest(file: Path) -> str:

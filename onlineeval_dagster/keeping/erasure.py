@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from onlineeval_dagster.catalog.load import load_catalog
 from onlineeval_dagster.contracts.tables import TABLES
-from onlineeval_dagster.errors import KeepingError, OnlineEvalError
+from onlineeval_dagster.errors import KeepingError
 from onlineeval_dagster.keeping.person import Found, find, personal_tables
 from onlineeval_dagster.keeping.quiet import keeping, quiet
 from onlineeval_dagster.lake.delta import Lake
@@ -27,6 +27,7 @@ from onlineeval_dagster.lake.rewrite import scrub, take_out
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.lake.tombstones import Doomed, Kind, bury, doomed_sql, read_json
 from onlineeval_dagster.log.blanking import Range, blank, lines_where
+from onlineeval_dagster.quality.coverage import count_coverage
 from onlineeval_dagster.reports.stage import write_daily_report
 from onlineeval_dagster.settings import Settings
 from onlineeval_dagster.warehouse.forget import forget, show_lake_again
@@ -77,11 +78,17 @@ def ask(settings: Settings, kind: Kind, names: Collection[str], *, now: datetime
     """
     if any(not name or len(name) > 256 for name in names):
         raise KeepingError(f"erase: --{kind}: an id has 1 to 256 characters; write it as your product sends it")
-    ids: tuple[tuple[Kind, str], ...] = tuple((kind, name) for name in sorted(set(names)))
-    request = Request(name=f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}", before=now, ids=ids)
     with keeping(settings, "asking for an erasure"):
-        _write(settings, request)
+        request = ask_again(settings, [(kind, name) for name in names], before=now, now=now)
         bury(settings, Lake(settings.lake_folder), request.doomed, now=now)
+    return request
+
+
+def ask_again(settings: Settings, ids: Collection[tuple[Kind, str]], *, before: datetime, now: datetime) -> Request:
+    """Write a request down for ids whose tombstones are up already."""
+    name = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    request = Request(name=name, before=before, ids=tuple(sorted(set(ids))))
+    _write(settings, request)
     return request
 
 
@@ -92,6 +99,8 @@ def work(settings: Settings, request: Request, *, now: datetime, step: Step = la
     """
     lake = Lake(settings.lake_folder)
     with keeping(settings, "erasing"), quiet(settings, "erasing", readers=True):
+        count_coverage(lake)  # all that stands is counted, so that what goes is booked as taken out
+        step("counted")
         bury(settings, lake, request.doomed, now=now)  # where a kill came before the first one
         step("tombstone")
         found = find(settings, lake, request.doomed)
@@ -104,6 +113,7 @@ def work(settings: Settings, request: Request, *, now: datetime, step: Step = la
         step("warehouse")
         pages = _pages_again(settings, lake, request.days, now=now)
         step("pages")
+        count_coverage(lake)
         for name in TABLES:
             scrub(lake, name)
             step(f"scrubbed {name}")
@@ -189,7 +199,7 @@ def _pages_again(settings: Settings, lake: Lake, days: Collection[date], *, now:
             continue
         try:
             write_daily_report(settings, lake, load_catalog(settings.catalog), day=day, now=now)
-        except OnlineEvalError:
+        except Exception:  # noqa: BLE001 whatever keeps a page from being written, it may quote them: it goes
             for page in pages:
                 page.unlink(missing_ok=True)
         written.append(str(day))

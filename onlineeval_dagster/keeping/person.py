@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
+import pyarrow as pa
+
 from onlineeval_dagster.contracts.tables import TABLES
 from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.scan import engine
-from onlineeval_dagster.lake.tombstones import ID_COLUMNS, Doomed, Kind, doomed_sql, read_json
+from onlineeval_dagster.lake.scan import engine, rows
+from onlineeval_dagster.lake.tombstones import ID_COLUMNS, Doomed, Kind, Tombstones, doomed_sql, read_json, words_of
 from onlineeval_dagster.log.blanking import every_line
 from onlineeval_dagster.settings import Settings
 
@@ -43,6 +45,31 @@ def find(settings: Settings, lake: Lake, asked: Doomed) -> Found:
             break
         doomed = more
     return Found(doomed=doomed, days=_days(lake, doomed))
+
+
+def named_here(settings: Settings, lake: Lake, stones: Tombstones) -> Doomed:
+    """The ids in clear, in lake and log, that have one of these tombstones."""
+    words: set[str] = set()
+    columns: dict[str, set[str]] = {name: set() for name in ID_COLUMNS}
+    for _, line in every_line(settings.log_folder):
+        said = read_json(line)
+        if isinstance(said, dict) and "kind" in said:
+            for name in ID_COLUMNS:
+                columns[name] |= {said[name]} if isinstance(said.get(name), str) else set()
+        else:
+            words |= words_of(line.decode("utf-8", errors="replace"))
+    for row in rows(lake, "select text, reason from quarantine", {"quarantine": None}).to_pylist():
+        words |= words_of(f"{row['text']} {row['reason']}")
+    found = stones.among_words(words)
+    with engine(lake, dict.fromkeys(personal_tables())) as connection:
+        for table in personal_tables():
+            for name in set(TABLES[table].schema.names) & set(ID_COLUMNS):
+                found |= stones.among(
+                    connection, connection.sql(f"select distinct {name} from {table}").to_arrow_table()
+                )
+        for name, ids in columns.items():
+            found |= stones.among(connection, pa.table({name: pa.array(sorted(ids), pa.string())}))
+    return found
 
 
 def personal_tables() -> list[str]:

@@ -11,6 +11,7 @@ from onlineeval_dagster.keeping.quiet import keeping, quiet
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.ingest import prune
 from onlineeval_dagster.lake.rewrite import drop_days, rows_where, take_out
+from onlineeval_dagster.quality.coverage import count_coverage
 from onlineeval_dagster.settings import Settings
 
 
@@ -42,8 +43,10 @@ def apply(settings: Settings, lake: Lake, retention: Retention, *, now: datetime
         going = due(settings, lake, retention, now=now)
         if going:
             with quiet(settings, "retention", readers=False):
+                count_coverage(lake)  # all that stands is counted, so that what goes is booked as taken out
                 for each in going:
                     _let_go(settings, lake, each, now=now)
+                count_coverage(lake)
         kept = retention.of("log").days or LOG_DAYS
         gone = prune(settings, lake, now=now, kept=timedelta(days=kept))
     segments = Due(what="log", goes="segments", before=(now - timedelta(days=kept)).date(), count=len(gone))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from onlineeval_dagster.catalog.retention import load_retention
 from onlineeval_dagster.contracts.arrow import to_table
 from onlineeval_dagster.contracts.base import Contract
 from onlineeval_dagster.contracts.rows import IngestedPart, QuarantinedLine
@@ -111,9 +112,8 @@ def _next_batch(settings: Settings, lake: Lake, *, now: datetime, limit_bytes: i
     if unfinished:
         return unfinished
     ready = ready_segments(settings.log_folder, now=now, idle_seconds=settings.rotate_seconds)
-    batch = plan_batch(
-        ready, offsets, number=number, now=now, retention_days=settings.retention_days, limit_bytes=limit_bytes
-    )
+    accepted = load_retention(settings.catalog).accepted_days(settings.retention_days)
+    batch = plan_batch(ready, offsets, number=number, now=now, retention_days=accepted, limit_bytes=limit_bytes)
     if batch:
         write_plan(_plan_path(settings), batch)
     return batch

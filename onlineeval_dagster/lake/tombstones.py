@@ -164,6 +164,27 @@ def bury(settings: Settings, lake: Lake, doomed: Doomed, *, now: datetime) -> in
     return len(new)
 
 
+def adopt(settings: Settings, lake: Lake, stones: Tombstones, of: Settings, *, now: datetime) -> int:
+    """Put up here the tombstones `stones` of the home `of` that are not here; returns how many.
+
+    Raises LakeError where this home hashes its own with another salt.
+    """
+    file = salt_file(settings)
+    if not file.exists():
+        _write_salt(file, stones.salt)
+    elif _salt(settings, make=False) != stones.salt:
+        raise LakeError(f"tombstones of {of.home}: {file} is another salt than theirs; name the home that this one was")
+    have = {(row["kind"], row["subject"]): row["before"] for row in load_tombstones(settings, lake).stones.to_pylist()}
+    new = [
+        row | {"day": now.astimezone(UTC).date()}
+        for row in stones.stones.to_pylist()
+        if (key := (row["kind"], row["subject"])) not in have or have[key] < row["before"]
+    ]
+    if new:
+        lake.append("tombstones", pa.Table.from_pylist(new, schema=TABLES["tombstones"].schema))
+    return len(new)
+
+
 def subject_of(salt: str, name: str) -> str:
     """What stands on a tombstone.
 
@@ -187,12 +208,16 @@ def _salt(settings: Settings, *, make: bool) -> str:
             raise LakeError(
                 f"tombstones: {file} is gone; put it back from a backup: without it what was erased can come back"
             ) from error
+    return _write_salt(file, secrets.token_hex(32))
+
+
+def _write_salt(file: Path, salt: str) -> str:
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_suffix(f".{os.getpid()}.part")
     draft.touch(mode=0o600)
-    draft.write_text(secrets.token_hex(32))
+    draft.write_text(salt)
     draft.replace(file)
-    return file.read_text().strip()
+    return salt
 
 
 def _text(value: object) -> str:

@@ -46,7 +46,8 @@ class SegmentWriter:
 
     A segment is sealed once it holds `rotate_bytes` or is `rotate_seconds` old, and on close. With `rotates` that is
     looked at on each append; without, somebody calls `rotate` now and then and no append waits for a sealing.
-    `door` names who writes; `clock` gives the aware UTC time, `write` is os.write; `lock` is held by who appends.
+    `door` names who writes; `clock` gives the aware UTC time, `write` is os.write; `lock` is held by who appends;
+    `make_folder` has the folder there before a segment is opened, where more is to be done than to make it.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class SegmentWriter:
         rotates: bool = True,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         write: Callable[[int, bytes], int] = os.write,
+        make_folder: Callable[[], None] | None = None,
     ) -> None:
         if not re.fullmatch(DOOR, door):
             raise LogError(f"log {folder}: door {door!r}; name it with letters, digits and _, such as sdk")
         self._folder, self._door = folder, door
         self._rotate_bytes, self._rotate_seconds = rotate_bytes, rotate_seconds
         self._rotates, self._clock, self._write = rotates, clock, write
+        self._make_folder = make_folder or (lambda: folder.mkdir(parents=True, exist_ok=True))
         self.lock = threading.Lock()
         self._held: _Held | None = None
         self._size, self._torn = 0, False
@@ -167,7 +170,7 @@ class SegmentWriter:
         path, unborn = self._folder / (name + OPEN), self._folder / (name + _UNBORN)
         file = None
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._make_folder()
             # Locked before it has a name that readers look for: an unlocked open segment means a dead owner.
             file = os.open(unborn, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -31,18 +31,20 @@ def cannot(found: Survey) -> list[str]:
     lines = []
     if gap := _gap(found, "user_id"):
         lines.append(
-            f"{gap} user id: each answer counts as a user of its own, so intervals come out too narrow where one person "
-            "asks much, and returning users are not seen. Field: user_id"
+            f"{gap} user id: intervals go by answer, too narrow where one person asks much, and returning users are "
+            "not seen. Field: user_id"
         )
     if gap := _gap(found, "session_id"):
         lines.append(
-            f"{gap} session: sessions are cut where a user was idle"
+            f"{gap} session: what belongs to one conversation is guessed from the time a user was idle"
             f"{'' if found.having['user_id'] else ', and without user ids not even that'}. Field: session_id"
         )
     if not found.having["prompt_version"] and not found.having["variant"] and not found.deploys:
         lines.append("no version: deploys cannot be found or blamed. Field: prompt_version, or track_deploy of the SDK")
     if not found.opinions:
-        lines.append("no ratings: no explicit signals, users are not heard. Field: rating or thumbs, or track_user_action")
+        lines.append(
+            "no ratings: no explicit signals, users are not heard. Field: rating or thumbs, or track_user_action"
+        )
     if not found.actions.total() - found.opinions:
         lines.append("no user actions: copying, asking again and leaving are not seen. SDK: track_user_action")
     if not found.having["context"]:

@@ -96,7 +96,9 @@ def survey(items: Iterable[LogEvent | BadRow], *, place: str) -> Survey:
     if not found.answers:
         why = f"; the first: {found.bad_shown[0].place}: {found.bad_shown[0].reason}" if found.bad_shown else ""
         rows = f"none of its {found.bad:,} rows could be read" if found.bad else "it holds no answer"
-        raise SourceError(f"{place}: {rows}{why}; give the log of questions and answers, with --map where columns differ")
+        raise SourceError(
+            f"{place}: {rows}{why}; give the log of questions and answers, with --map where columns differ"
+        )
     return found
 
 

@@ -20,14 +20,23 @@ last_action as (
         max(occurred_at) as occurred_at
     from actions
     group by response_id, action
+),
+standing as (
+    -- Of the actions of one opinion the last one stands; one that takes it back leaves none.
+    select last_action.*
+    from last_action
+    join score_table using (action)
+    qualify opinion is null
+        or row_number() over (partition by response_id, opinion order by occurred_at desc, arrived_at desc) = 1
 )
 select
-    last_action.response_id,
+    standing.response_id,
     answered.response_at,
-    last_action.action as signal,
+    standing.action as signal,
     score_table.kind,
     case
         when score_table.score is not null then score_table.score
+        when worst is null then null
         -- Not a number: the action is there, its score is unknown. (greatest and least pass over nulls.)
         when raw_value is null then null
         else greatest(-1, least(1, 2 * (raw_value - worst) / (best - worst) - 1))
@@ -35,12 +44,13 @@ select
     raw_value,
     score_table.flag as flagged,
     score_table.version,
-    last_action.occurred_at,
-    last_action.arrived_at,
+    standing.occurred_at,
+    standing.arrived_at,
     answered.day
-from last_action
+from standing
 join answered using (response_id)
-join score_table on score_table.action = last_action.action
+join score_table on score_table.action = standing.action
+where not score_table.withdraws
 """
 """One row per (response, action) from views `responses`, `actions` and the Arrow table `score_table`."""
 
@@ -50,7 +60,7 @@ SKEW_DAYS = 1
 
 
 def score_table(signals: Signals) -> pa.Table:
-    """The catalog's actions as columns: action, kind, score, worst, best, flag, version."""
+    """The catalog's actions as columns: action, kind, score, worst, best, opinion, withdraws, flag, version."""
     entries = signals.actions.items()
     return pa.table(
         {
@@ -59,6 +69,8 @@ def score_table(signals: Signals) -> pa.Table:
             "score": pa.array([entry.score for _, entry in entries], pa.float64()),
             "worst": pa.array([entry.range[0] if entry.range else None for _, entry in entries], pa.float64()),
             "best": pa.array([entry.range[1] if entry.range else None for _, entry in entries], pa.float64()),
+            "opinion": pa.array([entry.opinion for _, entry in entries], pa.string()),
+            "withdraws": pa.array([entry.withdraws for _, entry in entries], pa.bool_()),
             "flag": pa.array([entry.flag for _, entry in entries], pa.bool_()),
             "version": pa.array([entry.version for _, entry in entries], pa.string()),
         }

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +13,7 @@ from onlineeval_dagster.errors import CatalogError
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import engine, first_rows, rows, scan_files
 from onlineeval_dagster.signals.behaviour import ATTRIBUTION_DAYS, BEHAVIOUR_SQL, SKEW_DAYS, score_table
+from onlineeval_dagster.signals.conversation import CONVERSATION_SQL, correction_pattern, derived_table
 from onlineeval_dagster.signals.detectors import DETECTORS, Detector
 
 # Ten days of 100,000 responses a day with three signals each are some 400 MB in memory.
@@ -27,26 +28,34 @@ class Derived:
     rows: int
 
 
-def touched_days(lake: Lake) -> tuple[frozenset[date], dict[str, int]]:
-    """Days whose signals are out of date, and the versions of the inputs that make them so."""
+def touched_days(lake: Lake, catalog: Catalog, *, now: datetime) -> tuple[frozenset[date], dict[str, int]]:
+    """Days whose signals are out of date, and the versions of the inputs that make them so.
+
+    One input is the clock (a version a second): an answer that nobody followed is abandoned once its idle time is over.
+    """
+    idle = _idle(catalog)
     responses = lake.changes("responses", lake.read_through("signals", "responses"))
     actions = lake.changes("actions", lake.read_through("signals", "actions"))
     days = responses.days | _answer_days(lake, actions.files, actions.days)
-    return days, {"responses": responses.version, "actions": actions.version}
+    days |= _days_before(lake, responses.files, idle) | _days_gone_silent(lake, idle, now=now)
+    return days, {"responses": responses.version, "actions": actions.version, "clock": int(now.timestamp())}
 
 
-def derive_signals(lake: Lake, catalog: Catalog, *, days: Collection[date] | None = None) -> Derived:
+def derive_signals(lake: Lake, catalog: Catalog, *, now: datetime, days: Collection[date] | None = None) -> Derived:
     """Derive the signals of the touched days again (or of `days`, for a backfill) and put them in place.
 
-    Days go in groups of ten, one commit each; the last one records what was read, so a kill in between repeats.
+    `now` is how far silence is known, aware UTC. Days go in groups of ten, one commit each; the last one records what
+    was read, so a kill in between repeats.
     """
-    touched, reads = touched_days(lake)
+    touched, reads = touched_days(lake, catalog, now=now)
     wanted = sorted(touched if days is None else days)
     written = 0
     groups = [wanted[start : start + _DAYS_A_COMMIT] for start in range(0, len(wanted), _DAYS_A_COMMIT)]
     for group in groups:
         last = days is None and group is groups[-1]
-        table = pa.concat_tables([_behaviour(lake, catalog, group), _automated(lake, catalog, group)])
+        behaviour = _behaviour(lake, catalog, group)
+        conversation = _conversation(lake, catalog, group, behaviour, until=now)
+        table = pa.concat_tables([behaviour, conversation, _automated(lake, catalog, group)])
         lake.replace_days("signals", group, table, reads=reads if last else None)
         written += table.num_rows
     return Derived(days=tuple(wanted), rows=written)
@@ -55,7 +64,49 @@ def derive_signals(lake: Lake, catalog: Catalog, *, days: Collection[date] | Non
 def _behaviour(lake: Lake, catalog: Catalog, days: list[date]) -> pa.Table:
     near = _window(days, before=SKEW_DAYS, after=ATTRIBUTION_DAYS) & lake.days("actions")
     table = rows(lake, BEHAVIOUR_SQL, {"responses": days, "actions": near}, score_table=score_table(catalog.signals))
+    return _as_signals(table)
+
+
+def _conversation(lake: Lake, catalog: Catalog, days: list[date], behaviour: pa.Table, *, until: datetime) -> pa.Table:
+    """What the turns around the answers of `days` say. An idle time is at most a day: one day each side is enough."""
+    if not catalog.signals.derived:
+        return TABLES["signals"].schema.empty_table()
+    edits = _window(days, before=SKEW_DAYS, after=ATTRIBUTION_DAYS) & lake.days("actions")
+    tables = {"responses": _window(days, before=1, after=1) & lake.days("responses"), "actions": edits}
+    with engine(lake, tables) as connection:
+        connection.register("wanted", pa.table({"day": pa.array(days, pa.date32())}))
+        connection.register("behaviour", behaviour)
+        connection.register("derived", derived_table(catalog.signals))
+        parameters = {"idle": _idle(catalog), "until": until, "corrections": correction_pattern(catalog.signals)}
+        return _as_signals(connection.sql(CONVERSATION_SQL, params=parameters).to_arrow_table())
+
+
+def _as_signals(table: pa.Table) -> pa.Table:
     return table.select(TABLES["signals"].schema.names).cast(TABLES["signals"].schema)
+
+
+def _idle(catalog: Catalog) -> timedelta:
+    return timedelta(minutes=catalog.signals.sessions.idle_minutes)
+
+
+def _days_before(lake: Lake, files: Collection[str], idle: timedelta) -> frozenset[date]:
+    """The days before, of answers that a new turn soon after midnight follows."""
+    sql = f"select distinct cast(occurred_at - $idle as date) as day from ({scan_files('responses', list(files))})"
+    with engine(lake, {}) as connection:
+        found = {row[0] for row in connection.execute(sql, {"idle": idle}).fetchall()}
+    return frozenset(found) & lake.days("responses")
+
+
+def _days_gone_silent(lake: Lake, idle: timedelta, *, now: datetime) -> frozenset[date]:
+    """The days of answers whose idle time ended since the signals were last derived."""
+    seconds = lake.read_through("signals", "clock")
+    if seconds is None:
+        return frozenset()
+    since, until = datetime.fromtimestamp(seconds, UTC) - idle, now - idle
+    days = {day for day in lake.days("responses") if since.date() <= day <= until.date()}
+    sql = "select distinct day from responses where occurred_at > $since and occurred_at <= $until"
+    with engine(lake, {"responses": days}) as connection:
+        return frozenset(row[0] for row in connection.execute(sql, {"since": since, "until": until}).fetchall())
 
 
 def _answer_days(lake: Lake, files: Collection[str], days: Collection[date]) -> frozenset[date]:
@@ -95,14 +146,18 @@ def _automated(lake: Lake, catalog: Catalog, days: list[date]) -> pa.Table:
 
 
 def _scored(lake: Lake, catalog: Catalog, detector: Detector, days: list[date], kept: pa.Table) -> pa.Table:
-    """What `detector` says of the responses of `days` that `kept` does not hold. Texts are read for those only."""
+    """What `detector` says of the responses of `days` that `kept` does not hold, where their texts still are.
+
+    Texts are read for those only.
+    """
     schema = TABLES["signals"].schema
     seen = kept.filter(pc.field("signal") == detector.name).select(["response_id"])
     with engine(lake, {"responses": days}) as connection:
         connection.register("seen", seen)
         missing = connection.sql(
             f"select response_id, occurred_at, received_at, day, file_name, log_segment, log_offset "
-            f"from ({first_rows('responses')}) anti join seen using (response_id)"
+            f"from ({first_rows('responses')}) anti join seen using (response_id) "
+            "where text_erased_at is null"  # an emptied text would be scored as an empty answer
         ).to_arrow_table()
         if not missing.num_rows:
             return schema.empty_table()

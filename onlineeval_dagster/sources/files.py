@@ -48,25 +48,44 @@ def _lines(path: Path) -> Iterator[Row | BadRow]:
 
 
 def _json(path: Path) -> Iterator[Row | BadRow]:
-    """A whole file as one list of objects, or lines of them whatever its name says."""
+    """One object, a list of them (bare, or under `traces` or `data`), or lines of them whatever its name says."""
     with path.open("rb") as raw:
         is_zipped = raw.peek(2)[:2] == b"\x1f\x8b"
     with gzip.open(path) if is_zipped else path.open("rb") as file:
-        first = file.read(64).lstrip()[:1]
-        if first == b"[":
+        if _is_lines(file.readline(LINE_BYTES)):
+            whole = None
+        else:
             file.seek(0)
-            try:
-                found = orjson.loads(file.read())
-            except orjson.JSONDecodeError as error:
-                raise SourceError(f"{path}: not JSON ({error}); write it again") from error
-            for number, value in enumerate(found, start=1):
-                if isinstance(value, dict):
-                    yield Row(file=path.name, number=number, value=value, text=as_text(value))
-                else:
-                    reason = f"a JSON object was expected, got {type(value).__name__}"
-                    yield BadRow(file=path.name, number=number, reason=reason, text=str(value)[:TEXT_CHARS])
-            return
-    yield from _lines(path)
+            whole = file.read()
+    try:
+        found = None if whole is None else orjson.loads(whole)
+    except orjson.JSONDecodeError as error:
+        if (whole or b"").lstrip()[:1] == b"[":
+            raise SourceError(f"{path}: not JSON ({error}); write it again") from error
+        found = None
+    if found is None:
+        yield from _lines(path)
+        return
+    if isinstance(found, dict):
+        held = next((found[name] for name in ("traces", "data") if isinstance(found.get(name), list)), None)
+        found = [found] if held is None else held
+    for number, value in enumerate(found if isinstance(found, list) else [found], start=1):
+        if isinstance(value, dict):
+            yield Row(file=path.name, number=number, value=value, text=as_text(value))
+        else:
+            reason = f"a JSON object was expected, got {type(value).__name__}"
+            yield BadRow(file=path.name, number=number, reason=reason, text=str(value)[:TEXT_CHARS])
+
+
+def _is_lines(first: bytes) -> bool:
+    """Whether a file that begins so holds an object a line: its first line is one, and wraps no list of them."""
+    if not first.strip().startswith(b"{"):
+        return False
+    try:
+        found = orjson.loads(first)
+    except orjson.JSONDecodeError:
+        return False
+    return not any(isinstance(found.get(name), list) for name in ("traces", "data"))
 
 
 def _table(path: Path) -> Iterator[Row | BadRow]:

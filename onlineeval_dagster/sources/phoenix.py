@@ -35,6 +35,7 @@ class Place:
     """Where a span stands: an annotation names its span only, and may have no time of its own."""
 
     trace_id: str
+    began_at: datetime
     ended_at: datetime
 
 
@@ -145,10 +146,10 @@ def place_of(value: Mapping[str, Any]) -> tuple[str, Place] | None:
     """A span's id and where it stands; None for a row that is no whole span."""
     try:
         trace_id, span_id = _ids(value)
-        ended = moment(value.get("end_time") or value.get("start_time"), "end_time", UTC)
+        began, ended = moment(value.get("start_time"), "", UTC), moment(value.get("end_time"), "", UTC)
     except Unusable:
         return None
-    return None if ended is None else (span_id, Place(trace_id=trace_id, ended_at=ended))
+    return None if began is None else (span_id, Place(trace_id=trace_id, began_at=began, ended_at=ended or began))
 
 
 def _rows(paths: Iterable[Path]) -> Iterator[Row | BadRow]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, unquote_plus, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from onlineeval_dagster.catalog.source_file import Source
@@ -95,7 +95,16 @@ def _zone(name: str | None, place: str) -> ZoneInfo | None:
 def _secrets(source: Source) -> set[str]:
     """The secrets in clear and as a URL spells them; very short ones would mask half of every message."""
     found: set[str] = set()
-    if source.url is not None and "@" in source.url:
-        password = urlsplit(source.url).password or ""
-        found |= {password, unquote(password), quote(unquote(password), safe="")}
+    try:
+        parts = urlsplit(source.url or "")
+        said = [parts.password or ""]
+    except ValueError:
+        return found
+    # Drivers take passwords after the ? too, as ?password= or ?sslpassword=, and servers keys.
+    for pair in parts.query.split("&"):
+        name, _, value = pair.partition("=")
+        if any(mark in name.lower() for mark in ("password", "passwd", "pwd", "secret", "token", "key")):
+            said.append(value)
+    for secret in said:
+        found |= {secret, unquote(secret), unquote_plus(secret), quote(unquote(secret), safe="")}
     return {secret for secret in found if len(secret) >= 3}

@@ -8,14 +8,19 @@ from pathlib import Path
 from onlineeval_dagster.catalog.source_file import Source
 from onlineeval_dagster.contracts.base import LogEvent
 from onlineeval_dagster.errors import SourceError
+from onlineeval_dagster.sources import mlflow, opik
 from onlineeval_dagster.sources.columns import columns
 from onlineeval_dagster.sources.folder import from_files
 from onlineeval_dagster.sources.jsonl import read_jsonl
 from onlineeval_dagster.sources.langfuse import read_export
+from onlineeval_dagster.sources.langfuse_scores import read_scores
 from onlineeval_dagster.sources.phoenix import read_frames
+from onlineeval_dagster.sources.phoenix_pages import read_project
 from onlineeval_dagster.sources.place import Cursor, Item, Opened
 from onlineeval_dagster.sources.rows import BadRow, Defaults
 from onlineeval_dagster.sources.sql import read_sql
+
+Read = Callable[[Opened, Cursor], Iterator[Item]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +29,12 @@ class Dialect:
 
     name: str
     description: str
-    read: Callable[[Opened, Cursor], Iterator[Item]]
+    read: Read
+
+
+def by_place(*, files: Read, url: Read) -> Read:
+    """One dialect that is read from files, or from a server where the source has a url."""
+    return lambda opened, cursor: (files if opened.source.url is None else url)(opened, cursor)
 
 
 DIALECTS: dict[str, Dialect] = {
@@ -37,13 +47,23 @@ DIALECTS: dict[str, Dialect] = {
         ),
         Dialect(
             name="langfuse",
-            description="files of Langfuse's blob export: traces, observations, scores (JSON, JSONL, CSV, Parquet)",
-            read=from_files(read_export),
+            description="files of Langfuse's blob export (JSON, JSONL, CSV, Parquet); by a URL its scores API",
+            read=by_place(files=from_files(read_export), url=read_scores),
+        ),
+        Dialect(
+            name="mlflow",
+            description="files of MLflow's exported traces with their assessments (JSON, JSONL)",
+            read=from_files(mlflow.read_traces),
+        ),
+        Dialect(
+            name="opik",
+            description="files of Opik's exported traces with their feedback scores (JSON, JSONL)",
+            read=from_files(opik.read_traces),
         ),
         Dialect(
             name="phoenix",
-            description="files of Phoenix's frames: spans and annotations (Parquet, JSONL, CSV)",
-            read=from_files(read_frames),
+            description="files of Phoenix's frames of spans and annotations (Parquet, JSONL, CSV); by a URL its API",
+            read=by_place(files=from_files(read_frames), url=read_project),
         ),
         Dialect(
             name="sql",

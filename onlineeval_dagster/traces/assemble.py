@@ -13,6 +13,7 @@ from onlineeval_dagster.contracts.base import LogEvent
 from onlineeval_dagster.contracts.events import Response
 from onlineeval_dagster.traces import genai, openinference
 from onlineeval_dagster.traces.evaluations import EVENT, Evaluation, as_event, evaluations_of
+from onlineeval_dagster.traces.named import CALL_ID
 from onlineeval_dagster.traces.said import Said, Step, a_text
 
 _NOT_FOR_USERS = ("evaluator", "guardrail", "embedding", "retriever", "reranker", "tool")
@@ -58,7 +59,7 @@ def assemble(steps: Sequence[Step], rule: ResponseSpan) -> Assembled:
     """The responses of a trace and what its evaluations say of them.
 
     A response's id is the chosen span's attribute `onlineeval.response_id`, else its gen_ai.response.id, else the
-    trace's id (where the rule is not the root: `<trace id>:<span id>`, as a trace may have several).
+    trace's id (of a span that is marked or found by another rule `<trace id>:<span id>`: a trace may have several).
     """
     roots = _trees(steps)
     chosen = _chosen(roots, rule)
@@ -101,7 +102,8 @@ def _measure(root: _Node) -> None:
 
 
 def _said(step: Step) -> Said:
-    return openinference.read(step).over(genai.read(step)) if step.attributes or step.events else Said()
+    said = openinference.read(step).over(genai.read(step)) if step.attributes or step.events else Said()
+    return replace(said, kind="other") if said.kind is None and said != Said() else said
 
 
 def _chosen(roots: list[_Node], rule: ResponseSpan) -> list[_Node]:
@@ -139,7 +141,9 @@ def _response(node: _Node, roots: list[_Node], rule: ResponseSpan) -> Response |
         return None
     input_tokens, output_tokens, cost_usd = _spent(below)
     kept = {"trace_id": step.trace_id, "span_id": step.span_id, "system": said.system, **own.more}
-    ended_at = step.ended_at
+    kept[CALL_ID] = next(
+        (each.said.response_id for each in ([call] if call else []) + below if each.said.response_id), None
+    )
     return Response(
         event_id=f"{step.event_id}:response",
         occurred_at=step.occurred_at,
@@ -147,7 +151,7 @@ def _response(node: _Node, roots: list[_Node], rule: ResponseSpan) -> Response |
         environment=step.environment,
         app=step.app,
         attributes={name: value for name, value in kept.items() if value is not None},
-        response_id=response_id(node.step, own, rule)[:256],
+        response_id=_response_id(node, rule)[:256],
         session_id=_first_said([node, *below], "session_id"),
         user_id=_first_said([node, *below], "user_id"),
         query=(own.query or said.query or ""),
@@ -158,7 +162,7 @@ def _response(node: _Node, roots: list[_Node], rule: ResponseSpan) -> Response |
         variant=_key(a_text(step.attributes, "onlineeval.variant")),
         model=_key(call.said.model if call is not None and call.said.model else said.model),
         provider=_key(call.said.provider if call is not None and call.said.provider else said.provider),
-        latency_ms=None if ended_at is None else (ended_at - step.occurred_at).total_seconds() * 1000,
+        latency_ms=_latency_ms(step),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         cost_usd=cost_usd,
@@ -167,9 +171,10 @@ def _response(node: _Node, roots: list[_Node], rule: ResponseSpan) -> Response |
     )
 
 
-def response_id(step: Step, said: Said, rule: ResponseSpan) -> str:
-    stated = a_text(step.attributes, "onlineeval.response_id") or said.response_id
-    return stated or (str(step.trace_id) if rule.by == "root" else step.event_id)
+def _response_id(node: _Node, rule: ResponseSpan) -> str:
+    stated = a_text(node.step.attributes, "onlineeval.response_id") or node.said.response_id
+    speaks_for_trace = rule.by == "root" and not _is_marked(node)
+    return stated or (str(node.step.trace_id) if speaks_for_trace else node.step.event_id)
 
 
 def _outermost_call(nodes: list[_Node]) -> _Node | None:
@@ -207,6 +212,13 @@ def _error(node: _Node) -> str | None:
     if node.step.status != "error":
         return None
     return node.step.status_message or node.said.error or "error"
+
+
+def _latency_ms(step: Step) -> float | None:
+    """None where it has not ended, or before it began: two clocks."""
+    if step.ended_at is None or step.ended_at < step.occurred_at:
+        return None
+    return (step.ended_at - step.occurred_at).total_seconds() * 1000
 
 
 def _first_said(nodes: list[_Node], name: str) -> str | None:

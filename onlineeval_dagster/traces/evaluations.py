@@ -50,9 +50,15 @@ class Evaluation:
 
 
 def evaluations_of(step: Step) -> Iterator[Evaluation]:
-    """Every evaluation that a span or log record carries, of itself or of its trace; those of a session stay there."""
+    """Every evaluation that a span or log record carries, of itself or of its trace.
+
+    Those of a session (`session.annotations.*`, `session.evaluations.*`) make nothing: a label or a verdict is of one
+    response, and nobody looked at one. They stay among the span's attributes in the table `spans`, to be shown.
+    """
     if step.record == "log":
-        if step.name == EVENT and (found := _from_event(step, step.attributes, step.occurred_at)):
+        body = step.attributes.get("body")
+        said = {**body, **step.attributes} if isinstance(body, dict) else step.attributes
+        if step.name == EVENT and (found := _from_event(step, said, step.occurred_at)):
             yield found
         return
     for event in step.events:
@@ -78,7 +84,8 @@ def as_event(found: Evaluation, *, response_id: str, response_at: datetime | Non
     A verdict without a score is `unreadable` (or says which error it met); its label is kept beside it.
     """
     identity = [found.source, found.span_id, found.name, found.identifier, found.score, found.label, found.explanation]
-    digest = hashlib.sha256(orjson.dumps([*identity, found.is_human, response_id])).hexdigest()[:32]
+    # Without the response: the same evaluation stays the same event when its response is found later.
+    digest = hashlib.sha256(orjson.dumps([*identity, found.is_human])).hexdigest()[:32]
     head: dict[str, Any] = {
         "event_id": f"evaluation:{digest}",
         "occurred_at": min(found.said_at, found.received_at),
@@ -138,7 +145,7 @@ def _from_event(step: Step, said: Mapping[str, Any], said_at: datetime) -> Evalu
         score=a_number(said, "gen_ai.evaluation.score.value"),
         label=a_text(said, "gen_ai.evaluation.score.label"),
         explanation=a_text(said, "gen_ai.evaluation.explanation"),
-        is_human=said.get("onlineeval.annotator_kind") == "HUMAN",
+        is_human=_is_human(said.get("onlineeval.annotator_kind")),
         identifier=None,
         metadata=metadata,
         error=a_text(said, "error.type"),
@@ -158,7 +165,7 @@ def _from_annotation(step: Step, said: Mapping[str, Any], whole: bool) -> Evalua
         score=a_number(said, "score"),
         label=a_text(said, "label"),
         explanation=a_text(said, "explanation"),
-        is_human=str(said.get("annotator_kind")).upper() == "HUMAN",
+        is_human=_is_human(said.get("annotator_kind")),
         identifier=a_text(said, "identifier"),
         metadata=metadata,
         error=None,
@@ -179,6 +186,10 @@ def _evaluation(step: Step, *, name: str | None, said_at: datetime, **said: Any)
         said_at=said_at,
         **said,
     )
+
+
+def _is_human(annotator_kind: Any) -> bool:
+    return str(annotator_kind).upper() == "HUMAN"
 
 
 def _error_kind(found: Evaluation) -> Any:

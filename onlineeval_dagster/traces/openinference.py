@@ -32,7 +32,7 @@ def read(step: Step) -> Said:
     system, turns = _messages(attributes, "llm.input_messages")
     asked = Said(system=system, turns=turns) if turns else _value(attributes, "input", asked_in, _asked_plainly)
     return Said(
-        kind=_KINDS.get((kind or "").upper(), "other"),
+        kind=None if kind is None else _KINDS.get(kind.upper(), "other"),
         system=asked.system,
         turns=asked.turns,
         asked=asked.asked,

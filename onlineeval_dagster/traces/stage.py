@@ -25,13 +25,14 @@ from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import engine, rows, scan_files
 from onlineeval_dagster.lake.sieve import day_of
 from onlineeval_dagster.traces.assemble import Assembled, assemble
+from onlineeval_dagster.traces.named import find_named
 from onlineeval_dagster.traces.said import Step
 
 LATE_DAYS = 30
 """How long after a trace an evaluation of it still finds it."""
 
 _MOST_TRACES = 10_000  # a pass: with ten spans of 3 KB each some 300 MB
-_FOR_ROOT, _FOR_MORE = "its root has not come", "it may not be complete"
+_FOR_ROOT, _FOR_MORE = "its root, or the answer that it speaks of, has not come", "it may not be complete"
 _KEY = "coalesce(trace_id, event_id)"
 _FIELDS = (
     "event_id, record, trace_id, span_id, parent_span_id, name, occurred_at, received_at, ended_at, status, "
@@ -79,7 +80,8 @@ def assemble_settled(lake: Lake, catalog: Catalog, *, now: datetime, record: Rec
     for start in range(0, len(due), _MOST_TRACES):
         made = _assembled(lake, catalog, due[start : start + _MOST_TRACES])
         some = [trace for trace in due[start : start + _MOST_TRACES] if trace.trace_id in made]  # none erased meanwhile
-        events = _new_events(lake, [event for trace in some for event in _to_tell(trace, made[trace.trace_id])])
+        told = [event for trace in some for event in _to_tell(trace, made[trace.trace_id])]
+        events = _new_events(lake, find_named(lake, told, days=LATE_DAYS))
         record(events)
         written += len(events)
         states += [_final_state(trace, made[trace.trace_id], now) for trace in some]
@@ -120,7 +122,7 @@ def _with_something_new(lake: Lake, files: Sequence[str], days: Iterable[date]) 
         lake,
         f"select {_KEY} as trace_id, min(occurred_at) as first_at, max(received_at) as last_at, "
         "count(distinct event_id) as spans, "
-        "bool_or(spans.trace_id is null or (record = 'span' and parent_span_id is null)) as has_root "
+        "bool_or(record = 'span' and parent_span_id is null) as has_root "
         f"from spans where {_KEY} in (select trace_id from ids) group by 1 order by first_at, 1",
         {"spans": window & lake.days("spans")},
         ids=ids,
@@ -176,6 +178,8 @@ def _new_events(lake: Lake, events: list[LogEvent]) -> list[LogEvent]:
     seen: set[str] = set()
     for name, some in of_table.items():
         days = {day_of(_table(event), event) for event in some} & lake.days(name)
+        # Where an earlier run wrote an evaluation before its response was found.
+        days |= {event.occurred_at.date() for event in some} & lake.days(name)
         ids = pa.table({"event_id": [event.event_id for event in some]})
         sql = f"select distinct event_id from {name} where event_id in (select event_id from ids)"
         seen |= set(rows(lake, sql, {name: days}, ids=ids).column("event_id").to_pylist())

@@ -49,8 +49,8 @@ def import_(
         raise SourceError(f"import: {len(places)} places were named with a URL among them; import one URL at a time")
     said = {"url": places[0]} if is_url else {"path": tuple(places)}
     said |= {"query": query, "table": table, "cursor_column": cursor_column, "zone": zone}
-    said |= {"environment": environment, "app": app_name, "start": _start(start), "map": _column_map(column or [])}
-    _import_once(settings, source, said, at=_instant(at))
+    said |= {"environment": environment, "app": app_name, "start": _start(start), "map": column_map(column or [])}
+    _import_once(settings, source, said, at=instant(at))
 
 
 def sources() -> None:
@@ -118,7 +118,7 @@ def _start(text: str | None) -> int | str | None:
     return int(text) if text is not None and text.lstrip("-").isdigit() else text
 
 
-def _instant(text: str | None) -> datetime | None:
+def instant(text: str | None) -> datetime | None:
     try:
         moment = None if text is None else datetime.fromisoformat(text)
     except ValueError as error:
@@ -128,7 +128,7 @@ def _instant(text: str | None) -> datetime | None:
     return moment
 
 
-def _column_map(pairs: list[str]) -> dict[str, str]:
+def column_map(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         if "=" not in pair:
             raise SourceError(f"--map: {pair!r} has no =; write our_field=their_field, such as query=question")

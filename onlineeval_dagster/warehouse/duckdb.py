@@ -106,17 +106,19 @@ def finish(file: Path, build: Build) -> int:
 
 
 def built_since(file: Path, number: int | None) -> tuple[int, frozenset[date]]:
-    """The latest build's number and the days built after build `number` (None: ever)."""
+    """The latest build's number and the days built after build `number` (None: ever).
+
+    A number that the warehouse has not come to yet is one of another file, deleted since: then all days are new.
+    """
     if not file.exists():
         return 0, frozenset()
     with connection(file) as warehouse:
         if not _has_builds(warehouse):
             return 0, frozenset()
-        rows = warehouse.execute(
-            "select number, days from tick.builds where number > ? order by number", [number or 0]
-        ).fetchall()
-        last = warehouse.execute("select max(number) from tick.builds").fetchone()
-    return (last[0] if last else 0), frozenset(day for _, days in rows for day in days)
+        builds = warehouse.execute("select number, days from tick.builds").fetchall()
+    last = max((built for built, _ in builds), default=0)
+    since = number if number is not None and number <= last else 0
+    return last, frozenset(day for built, days in builds if built > since for day in days)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +162,7 @@ def dbt_vars_of(catalog: Catalog) -> dict[str, Any]:
     """The catalog as the dbt project's variables."""
     return {
         "environments": list(catalog.sampling.environments),
-        "signals": [*catalog.signals.actions, *catalog.signals.detectors],
+        "signals": [*catalog.signals.actions, *catalog.signals.derived, *catalog.signals.detectors],
         "slices": list(SLICES),
         "judges": [
             {

@@ -74,7 +74,7 @@ def stages(scratch: Path) -> list[Measured]:
     lake, catalog = Lake(settings.lake_folder), load_catalog(settings.catalog)
     count = 10 * A_DAY
     speed = {
-        "signals": _seconds(lambda: derive_signals(lake, catalog)),
+        "signals": _seconds(lambda: derive_signals(lake, catalog, now=UNTIL)),
         "selections": _seconds(lambda: select_responses(lake, catalog, now=UNTIL)),
     }
     lines = [

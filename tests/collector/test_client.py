@@ -142,6 +142,8 @@ def test_nulls_leave_the_defaults_alone(client: Client, memory: Memory) -> None:
     [
         ({"response_id": 7}, {"response_id": "7"}),
         ({"response_id": UUID(int=5)}, {"response_id": str(UUID(int=5))}),
+        ({"user_id": 7, "session_id": 8}, {"user_id": "7", "session_id": "8"}),
+        ({"prompt_version": 3, "variant": 0}, {"prompt_version": "3", "variant": "0"}),
         ({"response": "torn \ud800 letter"}, {"response": "torn ? letter"}),
         ({"latency_ms": float("nan")}, {"latency_ms": None}),
         ({"attributes": {"price": Decimal("1.5"), "seen": {1}}}, {"attributes": {"price": "1.5", "seen": [1]}}),
@@ -180,7 +182,7 @@ def test_the_example_does_what_it_shows(
     example = [line[4:] for line in (client_module.__doc__ or "").splitlines() if line.startswith("    ")]
     names: dict[str, Any] = {"Client": Client}
     exec("\n".join(example), names)
-    assert capsys.readouterr().out == "Counters(captured=4, deferred=0, dropped=0, errors=0)\n"
+    assert capsys.readouterr().out == "Counters(captured=4, deferred=0, dropped=0, errors=0, shipped=0, waiting=0)\n"
     names["client"].close()
     (segment,) = (tmp_path / "evaluation" / "log").iterdir()
     assert len(segment.read_bytes().splitlines()) == 4

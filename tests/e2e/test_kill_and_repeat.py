@@ -82,7 +82,7 @@ runner.LOCAL_CHUNK = 20
 settings = load_settings()
 lake, catalog = Fragile(settings.lake_folder), load_catalog(settings.catalog)
 ingest(settings, lake, now=now(), checkpoint=reached)
-derive_signals(lake, catalog)
+derive_signals(lake, catalog, now=now())
 select_responses(lake, catalog, now=now())
 pending = pending_work(lake, catalog)
 recorded = 0

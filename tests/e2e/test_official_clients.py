@@ -25,7 +25,7 @@ from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.log.segments import encode, open_log
 from onlineeval_dagster.settings import PACKAGED_CATALOG
 from onlineeval_dagster.traces.stage import assemble_settled
-from tests.fake_endpoint import completion, serving
+from tests.fake_endpoint import Say, completion, serving
 from tests.worlds import settings_at
 
 
@@ -145,3 +145,39 @@ def test_the_instrumented_openai_client_below_a_chain_with_a_retriever(traced: t
     assert made["context"] == "Paris is in France."
     assert (made["input_tokens"], made["output_tokens"], made["model"]) == (100, 10, "served-model-1")
     assert (made["session_id"], made["user_id"]) == ("s", "u")
+
+
+def streamed(*pieces: str) -> Say:
+    """The same completion as a stream, one event a piece; the last chunk states the tokens."""
+    head = {"id": "chatcmpl-2", "object": "chat.completion.chunk", "created": 1, "model": "served-model-1"}
+    choices = [{"index": 0, "delta": {"role": "assistant", "content": piece}} for piece in pieces]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    chunks = [head | {"choices": [choice]} for choice in choices]
+    chunks.append(head | {"choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}})
+    body = b"".join(b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+    return Say(body=body, headers={"content-type": "text/event-stream"})
+
+
+def test_the_instrumented_openai_client_with_a_streamed_answer(traced: tuple[TracerProvider, Any]) -> None:
+    provider, responses = traced
+    instrumentor = OpenAIInstrumentor()
+    instrumentor.instrument(tracer_provider=provider)
+    try:
+        with serving(lambda number, body: streamed("Paris ", "is in ", "France.")) as endpoint:
+            client = openai.OpenAI(base_url=endpoint.base_url, api_key="k", max_retries=0)
+            turns = ["Capital of Spain?", "Madrid.", "And where is Paris?"]
+            messages: list[Any] = [
+                {"role": role, "content": turn} for role, turn in zip(("user", "assistant", "user"), turns, strict=True)
+            ]
+            stream = client.chat.completions.create(
+                model="m", messages=messages, stream=True, stream_options={"include_usage": True}
+            )
+            said = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    finally:
+        instrumentor.uninstrument()
+    (made,) = responses()
+    assert said == "Paris is in France."
+    assert (made["query"], made["response"]) == ("And where is Paris?", said)
+    assert made["conversation"] == "user: Capital of Spain?\n\nassistant: Madrid."
+    assert (made["input_tokens"], made["output_tokens"], made["model"]) == (100, 10, "served-model-1")
+    assert made["latency_ms"] > 0

@@ -101,7 +101,7 @@ def home_with_a_person(folder: Path, *, derived: bool = True, **more: object) ->
     lake.compact("responses")
     if derived:
         catalog = load_catalog(PACKAGED_CATALOG)
-        derive_signals(lake, catalog)
+        derive_signals(lake, catalog, now=NOW)
         select_responses(lake, catalog, now=NOW)
     return settings
 

@@ -79,7 +79,7 @@ def test_todays_pipeline_goes_on_where_the_previous_stopped(settings: Settings, 
     old = {name: everything(lake, name) for name in ("responses", "selections", "signals")}
     log_events(settings, [answer("new", provider="openai", new_user=True), action(3, "copy")])
     assert ingest(settings, lake, now=NOW).accepted == {"responses": 1, "actions": 1}
-    derive_signals(lake, load_catalog(PACKAGED_CATALOG))
+    derive_signals(lake, load_catalog(PACKAGED_CATALOG), now=NOW)
     select_responses(lake, load_catalog(PACKAGED_CATALOG), now=NOW)
     answers = {row["response_id"]: row for row in everything(lake, "responses")}
     assert len(answers) == ROWS["responses"] + 1

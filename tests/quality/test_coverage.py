@@ -1,6 +1,7 @@
 """Loss accounting: a lost line is found with hour, source and number; what is done on purpose is no loss."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from onlineeval_dagster.signals.stage import derive_signals
 from tests.worlds import NOON, action, answer, deploy, settings_at
 
 CATALOG = load_catalog(PACKAGED_CATALOG)
+QUIET = replace(CATALOG, signals=CATALOG.signals.model_copy(update={"derived": {}}))
+"""Without what turns say of each other: the implicit signals here are those that were sent."""
 TAKEN = datetime(2026, 11, 10, 13, 20, tzinfo=UTC)
 HOUR = TAKEN.replace(minute=0)
 YESTERDAY = NOON - timedelta(days=1)
@@ -43,7 +46,7 @@ def told(settings: Settings, door: str, events: Iterable[LogEvent], *, bad: int 
 def taken(settings: Settings, *, at: datetime = TAKEN) -> Lake:
     lake = Lake(settings.lake_folder)
     ingest(settings, lake, now=at)
-    derive_signals(lake, CATALOG)
+    derive_signals(lake, QUIET, now=TAKEN)
     return lake
 
 
@@ -226,7 +229,7 @@ def test_compaction_and_rescoring_leave_the_accounts_closed_and_the_same(setting
     for table in ("responses", "actions", "quarantine", "ingested_parts", "signals", "coverage"):
         lake.compact(table)
     assert uncounted(lake).days == frozenset()
-    derive_signals(lake, CATALOG, days=lake.days("responses"))
+    derive_signals(lake, QUIET, now=TAKEN, days=lake.days("responses"))
     count_coverage(lake)
     assert accounts(lake) == before
     assert recounted(settings, lake).closes

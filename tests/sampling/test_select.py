@@ -28,7 +28,7 @@ def settings(tmp_path):
 
 def run(settings, events):
     lake = lake_of(settings, events)
-    derive_signals(lake, CATALOG)
+    derive_signals(lake, CATALOG, now=NOW)
     select_responses(lake, CATALOG, now=NOW)
     return lake
 
@@ -67,7 +67,7 @@ def test_a_decision_is_never_made_twice_even_when_a_flag_comes_late(settings):
     quiet = next(name for name, row in before.items() if row["state"] == "not_selected")
     log_events(settings, [action(quiet[1:], "thumbs_down", at=NOON + timedelta(hours=2)), answer(1, model="again")])
     lake_of(settings, [])
-    derive_signals(lake, CATALOG)
+    derive_signals(lake, CATALOG, now=NOW)
     again = select_responses(lake, CATALOG, now=NOW + timedelta(days=1))
     assert again.decided == 0
     assert selections(lake) == before
@@ -99,6 +99,6 @@ def test_a_new_version_of_a_judge_goes_on_with_new_responses_and_keeps_the_old_r
 
 def test_a_judges_own_rate_replaces_the_one_of_normal_traffic(settings):
     lake = lake_of(settings, [answer(n) for n in range(30)])
-    derive_signals(lake, CATALOG)
+    derive_signals(lake, CATALOG, now=NOW)
     always = dataclasses.replace(CATALOG, judges=(dataclasses.replace(CATALOG.judges[0], rate=1.0),))
     assert select_responses(lake, always, now=NOW).selected == 30

@@ -9,7 +9,7 @@ import pytest
 
 from onlineeval_dagster.catalog.load import ResponseSpan, Traces, load_catalog
 from onlineeval_dagster.contracts.base import LogEvent
-from onlineeval_dagster.contracts.events import Span
+from onlineeval_dagster.contracts.events import Response, Span
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.ingest import ingest
 from onlineeval_dagster.lake.scan import rows
@@ -42,6 +42,12 @@ def verdict_on(trace: str, *, at: datetime) -> Span:
     said = {"gen_ai.evaluation.name": "helpful", "gen_ai.evaluation.score.value": 0.5}
     fields: dict[str, Any] = {"event_id": f"{trace}:log", "record": "log", "trace_id": trace, "span_id": "root"}
     return Span(**fields, name="gen_ai.evaluation.result", occurred_at=at, received_at=at, attributes=said)
+
+
+def alone(said: dict[str, Any], *, at: datetime = NOON) -> Span:
+    """An evaluation as a record of the log that knows no trace."""
+    name = "gen_ai.evaluation.result"
+    return Span(event_id="log:1", record="log", name=name, occurred_at=at, received_at=at, attributes=said)
 
 
 @pytest.fixture
@@ -144,6 +150,41 @@ def test_a_late_evaluation_yields_its_verdict_and_nothing_else_on_the_responses_
     assert states(settings) == {"t": ("response", 2, 1)}
 
 
+@pytest.mark.parametrize("named", ["mine", "chatcmpl-7"], ids=["its own", "that of its model call"])
+def test_an_evaluation_without_a_trace_finds_its_response_by_an_id(settings: Settings, named: str) -> None:
+    inner = span("t", "call", parent="root", attributes=LLM | {"gen_ai.response.id": "chatcmpl-7"})
+    step(settings, [span("t", "root", attributes=LLM | {"onlineeval.response_id": "mine"}), inner])
+    said = {"gen_ai.evaluation.name": "helpful", "gen_ai.evaluation.score.value": 0.5, "gen_ai.response.id": named}
+    days_later = NOON + timedelta(days=9)
+    step(settings, [alone(said, at=days_later)], now=days_later + timedelta(hours=1))
+    (verdict,) = stored(settings, "verdicts")
+    assert (verdict["response_id"], verdict["response_at"], verdict["day"]) == ("mine", NOON, NOON.date())
+
+
+def test_an_evaluation_waits_for_the_response_that_it_names_and_is_kept_where_none_comes(settings: Settings) -> None:
+    said = {"gen_ai.evaluation.name": "helpful", "gen_ai.evaluation.score.value": 0.5, "gen_ai.response.id": "gone"}
+    step(settings, [alone(said)], now=NOON + timedelta(minutes=5))
+    assert stored(settings, "verdicts") == []
+    step(settings)
+    (verdict,) = stored(settings, "verdicts")
+    assert (verdict["response_id"], verdict["response_at"], verdict["day"]) == ("gone", None, NOON.date())
+    gone = span("late", "root", attributes=LLM | {"onlineeval.response_id": "gone"}, received_at=LATER)
+    step(settings, [gone], now=LATER + timedelta(hours=1))
+    assert len(stored(settings, "verdicts")) == 1
+
+
+def test_an_evaluation_written_before_a_kill_is_not_written_again_when_its_response_is_found(
+    settings: Settings,
+) -> None:
+    said = {"gen_ai.evaluation.name": "helpful", "gen_ai.evaluation.score.value": 0.5, "gen_ai.response.id": "mine"}
+    days_later = NOON + timedelta(days=2)
+    with pytest.raises(KeyboardInterrupt):
+        step(settings, [alone(said, at=days_later)], now=days_later + timedelta(hours=1), until="recorded")
+    answered = Response(event_id="r", occurred_at=NOON, received_at=NOON, response_id="mine", query="?", response="!")
+    step(settings, [answered], now=days_later + timedelta(hours=2))
+    assert len(stored(settings, "verdicts")) == 1
+
+
 def test_a_late_span_is_counted_and_the_response_is_not_rewritten(settings: Settings) -> None:
     step(settings, [span("t", "root")])
     (before,) = stored(settings, "responses")
@@ -163,6 +204,7 @@ def test_a_span_sent_again_changes_nothing(settings: Settings) -> None:
 
 def test_a_rule_needs_a_value_exactly_where_it_compares_one() -> None:
     assert Traces().response == ResponseSpan(by="root")
+    wrong: dict[str, Any]
     for wrong in ({"by": "name"}, {"by": "root", "value": "x"}):
         with pytest.raises(ValueError, match="needs a value"):
             ResponseSpan(**wrong)

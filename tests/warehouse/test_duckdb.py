@@ -28,7 +28,7 @@ from onlineeval_dagster.warehouse.duckdb import (
     table_shapes,
     warehouse_held,
 )
-from tests.worlds import NOON, action, answer, deploy, lake_of, settings_at
+from tests.worlds import NOON, NOW, action, answer, deploy, lake_of, settings_at
 
 CATALOG = load_catalog(PACKAGED_CATALOG)
 NEXT = NOON + timedelta(days=1)
@@ -107,10 +107,10 @@ def test_only_the_days_that_changed_are_built_again(settings: Settings, file: Pa
 
 def test_new_signals_of_an_old_day_build_that_day(settings: Settings, file: Path) -> None:
     lake = lake_of(settings, [answer(1, at=NOON), answer(2, at=NEXT)])
-    derive_signals(lake, CATALOG)
+    derive_signals(lake, CATALOG, now=NOW)
     build(file, lake)
     lake_of(settings, [action(1, "copy", at=NOON)])
-    derive_signals(lake, CATALOG)
+    derive_signals(lake, CATALOG, now=NOW)
     plan = plan_build(file, lake, CATALOG)
     assert plan is not None and plan.days == (NOON.date(),)
 
@@ -206,7 +206,7 @@ def test_dbt_is_told_the_catalog(file: Path) -> None:
     told = dbt_vars(file, CATALOG)
     assert told["warehouse"] == str(file)
     assert [metric["name"] for metric in told["metrics"]] == list(CATALOG.metrics.metrics)
-    assert set(told["signals"]) == {*CATALOG.signals.actions, *CATALOG.signals.detectors}
+    assert set(told["signals"]) == {*CATALOG.signals.actions, *CATALOG.signals.derived, *CATALOG.signals.detectors}
     assert told["judges"][0]["version"] == CATALOG.judges[0].version
     assert column_of("tone-strict") == "tone_strict"
 

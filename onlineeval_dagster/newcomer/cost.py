@@ -1,0 +1,94 @@
+"""What judging costs a month, and the rate that a cap allows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onlineeval_dagster.catalog.judge_file import Judge
+from onlineeval_dagster.contracts.events import Response
+from onlineeval_dagster.judges.rubric import messages
+from onlineeval_dagster.judges.work import WorkItem
+
+MONTH_DAYS = 30
+CHARS_A_TOKEN = 4
+REPLY_TOKENS = 80
+"""A score with one or two sentences. A model that thinks first is billed for more."""
+
+_BOUNDARY = "0123456789abcdef"  # as long as the real ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeCost:
+    """One judge's cost of one answer, tokens on the mean of the answers looked at."""
+
+    judge: Judge
+    input_tokens: float
+    usd_an_answer: float
+
+    @property
+    def own_rate(self) -> float:
+        return self.judge.rate or 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """How many judged answers a person looks at too, and how long that takes."""
+
+    share: float = 0.01
+    seconds: float = 45.0
+
+    def hours(self, judged: float) -> float:
+        return judged * self.share * self.seconds / 3600
+
+
+def judge_cost(judge: Judge, answers: Sequence[Response]) -> JudgeCost:
+    """What one answer costs with this judge: its prompt filled with the answers' texts, as it would be sent."""
+    if judge.is_local or judge.price is None or not answers:
+        return JudgeCost(judge=judge, input_tokens=_tokens(judge, answers), usd_an_answer=0.0)
+    tokens = _tokens(judge, answers)
+    reply = min(REPLY_TOKENS, *(int(judge.parameters[name]) for name in _LIMITS if name in judge.parameters), 10**6)
+    millions = tokens * judge.price.input_usd_per_million + reply * judge.price.output_usd_per_million
+    return JudgeCost(judge=judge, input_tokens=tokens, usd_an_answer=millions / 1e6)
+
+
+def month_usd(costs: Sequence[JudgeCost], *, answers_a_day: float, rate: float) -> float:
+    """US dollars a month where every judge sees this share of the answers, or its own rate where that is higher."""
+    return sum(cost.usd_an_answer * max(rate, cost.own_rate) for cost in costs) * answers_a_day * MONTH_DAYS
+
+
+def rate_within(costs: Sequence[JudgeCost], *, answers_a_day: float, cap_usd: float) -> float | None:
+    """The highest rate that keeps a month within the cap; None where not even the judges' own rates do.
+
+    >>> rate_within([], answers_a_day=3_000, cap_usd=0)
+    1.0
+    """
+
+    def fits(rate: float) -> bool:
+        return month_usd(costs, answers_a_day=answers_a_day, rate=rate) <= cap_usd
+
+    if fits(1.0):
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    floored = int(low * 10_000) / 10_000
+    return floored if floored > 0 and fits(floored) else None
+
+
+_LIMITS = ("max_tokens", "max_completion_tokens")
+
+
+def _tokens(judge: Judge, answers: Sequence[Response]) -> float:
+    sizes = [sum(len(part["content"]) for part in messages(judge, _item(said), boundary=_BOUNDARY)) for said in answers]
+    return sum(sizes) / max(len(sizes), 1) / CHARS_A_TOKEN
+
+
+def _item(said: Response) -> WorkItem:
+    return WorkItem(
+        response_id=said.response_id,
+        response_at=said.occurred_at,
+        query=said.query,
+        response=said.response,
+        context=said.context,
+        conversation=said.conversation,
+    )

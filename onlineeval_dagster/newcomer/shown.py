@@ -1,0 +1,111 @@
+"""What `onlineeval init` prints: rows as they were understood, limits, traffic, cost."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from onlineeval_dagster.contracts.events import Response
+from onlineeval_dagster.newcomer.cost import CHARS_A_TOKEN, MONTH_DAYS, REPLY_TOKENS, Audit, JudgeCost, month_usd
+from onlineeval_dagster.newcomer.limits import can, cannot
+from onlineeval_dagster.newcomer.survey import SHOWN, Survey, Traffic
+from onlineeval_dagster.privacy.redaction import redact
+
+LONGEST = 120
+
+
+def show_rows(found: Survey, out: Console) -> None:
+    """The first answers, field by field, redacted and cut."""
+    table = Table(title=f"The first {min(SHOWN, len(found.shown))} answers as read", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for number in range(1, len(found.shown) + 1):
+        table.add_column(str(number), overflow="fold")
+    columns = [_fields(said) for said in found.shown]
+    for name in columns[0]:
+        table.add_row(name, *(escape(column[name]) for column in columns))
+    out.print(table)
+    out.print(f"{found.answers:,} answers, {found.actions.total():,} user actions, {found.deploys:,} deploys")
+    if found.bad:
+        out.print(f"[yellow]![/] {found.bad:,} rows could not be read and would go to quarantine; the first:")
+        for row in found.bad_shown:
+            out.print(f"  {escape(row.place)}: {escape(redact(row.reason))}", markup=True)
+
+
+def show_limits(found: Survey, out: Console) -> None:
+    out.print("\nThis file can measure:")
+    for line in can(found):
+        out.print(f"  ✓ {line}")
+    if lines := cannot(found):
+        out.print("It cannot measure, and why:")
+        for line in lines:
+            out.print(f"  ✗ {line}")
+
+
+def show_traffic(traffic: Traffic, out: Console) -> None:
+    out.print(f"\nAnswers a day: {traffic.answers_a_day:,.0f} ({traffic.answers_how})")
+    out.print(f"Daily users: {traffic.users_a_day:,.0f} ({traffic.users_how})")
+    if traffic.profile == "weekly":
+        out.print(
+            "Fewer than 10,000 daily users: the weekly profile. All is judged that the cap allows; numbers by day."
+        )
+
+
+def show_costs(costs: Sequence[JudgeCost], judged_a_day: float, audit: Audit, out: Console) -> None:
+    """Dollars and hours a month at 10 % and at 100 %."""
+    table = Table(title="A month of judging", title_justify="left")
+    table.add_column("")
+    shares = (0.1, 1.0)
+    for share in shares:
+        table.add_column(f"{100 * share:.0f} % of answers", justify="right")
+    for cost in costs:
+        model = "local, costs nothing" if cost.judge.is_local else cost.judge.model
+        month = [month_usd([cost], answers_a_day=judged_a_day, rate=share) for share in shares]
+        table.add_row(f"judge {escape(cost.judge.name)} ({escape(model)})", *map(usd, month))
+    table.add_row("all judges", *(usd(month_usd(costs, answers_a_day=judged_a_day, rate=share)) for share in shares))
+    judged = judged_a_day * MONTH_DAYS
+    table.add_row("reviewers' time", *(f"{audit.hours(judged * share):,.1f} hours" for share in shares))
+    out.print(table)
+    for cost in costs:
+        if not cost.judge.is_local and cost.judge.price is not None:
+            price = cost.judge.price
+            out.print(
+                f"{cost.judge.name}: {cost.input_tokens:,.0f} tokens in (texts and rubric, {CHARS_A_TOKEN} characters "
+                f"to a token), {REPLY_TOKENS} out taken for a reply (more where the model thinks first); "
+                f"${price.input_usd_per_million:g} and ${price.output_usd_per_million:g} per million"
+            )
+        if cost.own_rate:
+            out.print(f"{cost.judge.name}: its own rate is {cost.own_rate:g}, so it never sees less than that")
+    out.print(
+        f"A month is {MONTH_DAYS} days. Reviewers look at {100 * audit.share:g} % of judged answers, "
+        f"{audit.seconds:g} seconds each (--audit-share, --audit-seconds)."
+    )
+
+
+def usd(amount: float) -> str:
+    """
+    >>> usd(0.0), usd(0.004), usd(1234.5)
+    ('$0', 'under $0.01', '$1,234.50')
+    """
+    return "$0" if amount == 0 else "under $0.01" if amount < 0.01 else f"${amount:,.2f}"
+
+
+def _fields(said: Response) -> dict[str, str]:
+    version = " · ".join(part for part in (said.prompt_version, said.variant) if part)
+    time = f"{said.occurred_at:%Y-%m-%d %H:%M:%S} UTC" if said.occurred_at.utcoffset() == timedelta() else ""
+    answer = said.response if said.error is None else f"(failed: {said.error})"
+    return {
+        "question": _cut(said.query),
+        "answer": _cut(answer),
+        "time": time or said.occurred_at.isoformat(),
+        "user": _cut(said.user_id or "–"),
+        "session": _cut(said.session_id or "–"),
+        "version": _cut(version or "–"),
+    }
+
+
+def _cut(text: str) -> str:
+    # Redacted before it is cut: half an address is none that a pattern would know.
+    clean = " ".join(redact(text).split())
+    return clean if len(clean) <= LONGEST else f"{clean[: LONGEST - 1]}…"

@@ -1,0 +1,441 @@
+"""Every acknowledged event arrives at the collector, whatever the network, the collector or the process does."""
+
+import asyncio
+import gzip
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import orjson
+import pytest
+
+from onlineeval_dagster.collector.client import Client
+from onlineeval_dagster.collector.http_transport import HttpTransport, Pace, default_spool
+from onlineeval_dagster.collector.keys import ApiKeys
+from onlineeval_dagster.collector.transport import Counters
+from onlineeval_dagster.settings import load_settings
+from tests.collector.collectors import ROOT, logged, serving
+
+QUICK = Pace(look=0.01, sweep=0.05, retry=0.01, slow=0.05, close=5)
+
+
+class Scripted(ThreadingHTTPServer):
+    """A collector that does what its script says, answer by answer, then takes everything.
+
+    An entry is a status, (status, headers, body), `cut` (no answer, nothing stored), `forget` (stored, no answer),
+    or `stall` (no answer for as long as the test lasts).
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.script: list[Any] = []
+        self.refuses: Callable[[dict[str, Any]], str | None] = lambda event: None
+        self.most_lines = 10**9
+        self.requests: list[dict[str, Any]] = []
+        self.stored: list[dict[str, Any]] = []
+        self.is_over = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def ids(self) -> Counter[str]:
+        return Counter(event["event_id"] for event in self.stored)
+
+    def handle_error(self, request: Any, client_address: Any) -> None: ...
+
+
+class Answering(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Scripted
+    quiet: ClassVar[bool] = True
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        zipped = self.headers.get("Content-Encoding") == "gzip"
+        lines = [line for line in (gzip.decompress(body) if zipped else body).split(b"\n") if line]
+        self.server.requests.append({"lines": len(lines), "zipped": zipped, "path": self.path, **self.headers})
+        act = self.server.script.pop(0) if self.server.script else 200
+        if act == 415 and not zipped:
+            act = 200
+        if act == "stall":
+            self.server.is_over.wait(20)
+        if act in ("cut", "stall"):
+            return self._hang_up()
+        if isinstance(act, tuple):
+            return self._answer(*act)
+        if act not in (200, "forget"):
+            return self._answer(act, {}, {"error": f"told to say {act}"})
+        if len(lines) > self.server.most_lines:
+            return self._answer(413, {}, {"error": "body: too many; send fewer"})
+        refused = []
+        for index, line in enumerate(lines):
+            try:
+                event = orjson.loads(line)
+                reason = self.server.refuses(event)
+            except orjson.JSONDecodeError:
+                event, reason = {}, "event: no JSON"
+            if reason is None:
+                self.server.stored.append(event)
+            else:
+                refused.append({"index": index, "reason": reason})
+        if act == "forget":
+            return self._hang_up()
+        status = 422 if refused and len(refused) == len(lines) else 200
+        return self._answer(status, {}, {"accepted": len(lines) - len(refused), "refused": refused})
+
+    def _answer(self, status: int, headers: dict[str, str], said: Any) -> None:
+        body = orjson.dumps(said)
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def collector() -> Iterator[Scripted]:
+    server = Scripted()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield server
+    server.is_over.set()
+    server.shutdown()
+    server.server_close()
+
+
+def client_of(collector: Scripted, spool: Path, **more: Any) -> Client:
+    return Client(transport=HttpTransport(collector.url, "oe_k_s", spool, **({"pace": QUICK} | more)))
+
+
+def track(client: Client, *names: str) -> list[str]:
+    """Track events of these ids, and return the ids of those acknowledged."""
+    return [name for name in names if client.track_event("e", event_id=name)]
+
+
+def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.005)
+
+
+def left(spool: Path) -> list[str]:
+    return sorted(path.name for path in spool.rglob("*") if path.name.endswith("ndjson"))
+
+
+def test_what_is_tracked_arrives_once_with_the_key_and_leaves_no_trace_on_the_disk(
+    collector: Scripted, tmp_path: Path
+) -> None:
+    names = [f"e{i}" for i in range(500)]
+    with client_of(collector, tmp_path) as client:
+        assert track(client, *names) == names
+        until(lambda: client.counters.shipped == 500)
+    assert client.counters == Counters(captured=500, shipped=500)
+    assert collector.ids() == Counter(names)
+    assert {(r["Authorization"], r["path"]) for r in collector.requests} == {("Bearer oe_k_s", "/v1/events")}
+    assert any(request["zipped"] for request in collector.requests)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("trouble", ["cut", "forget", 408, 429, 500, 503, 507])
+def test_after_a_trouble_the_same_events_are_sent_again(collector: Scripted, tmp_path: Path, trouble: Any) -> None:
+    collector.script = [trouble] * 3
+    with client_of(collector, tmp_path) as client:
+        track(client, "a", "b", "c")
+        until(lambda: client.counters.shipped == 3)
+    assert set(collector.ids()) == {"a", "b", "c"}
+    assert client.counters == Counters(captured=3, shipped=3)
+
+
+@pytest.mark.parametrize("trouble", [401, 403, 404, 405, 301, 200])
+def test_what_somebody_has_to_mend_keeps_the_events_and_is_told_once_with_the_remedy(
+    collector: Scripted, tmp_path: Path, trouble: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector.script = [(trouble, {"Location": "/"}, {"hello": "world"})] * 4
+    with client_of(collector, tmp_path) as client:
+        track(client, "a")
+        until(lambda: client.counters.shipped == 1)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING and "; give Client(" in record.message and str(tmp_path) in record.message
+    assert len(collector.requests) == 5
+    assert collector.ids() == Counter({"a": 1})
+
+
+def test_a_collector_that_asks_for_time_gets_it(collector: Scripted, tmp_path: Path) -> None:
+    collector.script = [(429, {"Retry-After": "1"}, {"error": "too many"})]
+    with client_of(collector, tmp_path) as client:
+        began = time.monotonic()
+        track(client, "a")
+        until(lambda: client.counters.shipped == 1)
+        assert 1 <= time.monotonic() - began < 3
+
+
+def test_a_batch_that_is_too_large_goes_in_pieces(collector: Scripted, tmp_path: Path) -> None:
+    collector.most_lines = 3
+    collector.script = [503]
+    names = [f"e{i}" for i in range(50)]
+    with client_of(collector, tmp_path, pace=Pace(look=0.2, retry=0.01)) as client:
+        track(client, *names)
+        until(lambda: client.counters.shipped == 50)
+    assert collector.ids() == Counter(names)
+
+
+def test_one_event_that_spoils_a_whole_body_is_found_and_the_others_arrive(collector: Scripted, tmp_path: Path) -> None:
+    class Spoiled(Answering):
+        def do_POST(self) -> None:
+            body = self.rfile.peek(int(self.headers["Content-Length"]))
+            if b'"event_id":"bad"' in body:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                return self._answer(400, {}, {"error": "body: spoiled"})
+            return super().do_POST()
+
+    collector.RequestHandlerClass = Spoiled
+    names = [f"e{i}" for i in range(5)] + ["bad"] + [f"f{i}" for i in range(5)]
+    with client_of(collector, tmp_path) as client:
+        track(client, *names)
+        until(lambda: client.counters.waiting == 0)
+    assert collector.ids() == Counter(set(names) - {"bad"})
+    assert client.counters == Counters(captured=10, errors=1, shipped=10)
+    (refused,) = map(json.loads, (tmp_path / "refused.ndjson").read_text().splitlines())
+    assert refused["event"]["event_id"] == "bad" and "body: spoiled" in refused["reason"]
+
+
+def test_refused_events_are_counted_as_errors_and_kept_with_the_reason(
+    collector: Scripted, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector.refuses = lambda event: "name: bad; say it better" if event["event_id"].startswith("bad") else None
+    with client_of(collector, tmp_path) as client:
+        track(client, "a", "bad1", "b", "bad2")
+        until(lambda: client.counters.waiting == 0)
+        track(client, "bad3")
+        until(lambda: client.counters.waiting == 0)
+    assert client.counters == Counters(captured=2, errors=3, shipped=2)
+    kept = [json.loads(line) for line in (tmp_path / "refused.ndjson").read_text().splitlines()]
+    assert [(one["event"]["event_id"], one["reason"]) for one in kept] == [
+        (name, "name: bad; say it better") for name in ("bad1", "bad2", "bad3")
+    ]
+    assert "refused.ndjson" in caplog.text and "say it better" not in caplog.text
+    assert (tmp_path / "refused.ndjson").stat().st_mode & 0o077 == 0
+
+
+def test_a_collector_that_reads_no_gzip_gets_plain_text(collector: Scripted, tmp_path: Path) -> None:
+    collector.script = [415]
+    with client_of(collector, tmp_path) as client:
+        client.track_response(response_id="r", query="q", response="a" * 10_000)
+        until(lambda: client.counters.shipped == 1)
+    assert [request["zipped"] for request in collector.requests] == [True, False]
+
+
+def test_without_a_collector_the_product_feels_nothing_and_the_next_process_ships_it(
+    collector: Scripted, tmp_path: Path
+) -> None:
+    free = socket.create_server(("127.0.0.1", 0))
+    nowhere = f"http://127.0.0.1:{free.getsockname()[1]}"
+    free.close()
+    client = Client(transport=HttpTransport(nowhere, None, tmp_path, pace=QUICK))
+    assert track(client, "a", "b") == ["a", "b"]
+    assert client.counters == Counters(captured=2, waiting=2)
+    began = time.monotonic()
+    client.close()
+    assert time.monotonic() - began < 2
+    assert len(left(tmp_path)) == 1
+    with client_of(collector, tmp_path) as other:
+        track(other, "c")
+        until(lambda: set(collector.ids()) == {"a", "b", "c"})
+    assert other.counters == Counters(captured=1, shipped=1), "it counts its own calls alone"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_collector_that_stalls_does_not_keep_the_process_from_ending(collector: Scripted, tmp_path: Path) -> None:
+    collector.script = ["stall"]
+    client = client_of(collector, tmp_path, pace=Pace(look=0.01, close=0.3))
+    track(client, "a")
+    until(lambda: len(collector.requests) == 1)
+    began = time.monotonic()
+    client.close()
+    assert time.monotonic() - began < 3
+    assert client.counters == Counters(captured=1, waiting=1)
+
+
+def test_a_process_that_ends_at_once_still_ships(collector: Scripted, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from onlineeval_dagster.collector.client import Client\n"
+        "Client(url=sys.argv[1], spool=sys.argv[2]).track_event('e', event_id='a')\n"
+    )
+    subprocess.run([sys.executable, "-c", code, collector.url, str(tmp_path)], check=True, cwd=ROOT)
+    assert collector.ids() == Counter({"a": 1})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_beyond_the_limit_of_the_spool_events_are_dropped_and_counted(collector: Scripted, tmp_path: Path) -> None:
+    collector.script = ["stall"]
+    client = client_of(collector, tmp_path, spool_bytes=2000, pace=Pace(look=0.01, sweep=0.05, close=0.1))
+    names = [f"e{i}" for i in range(50)]
+    kept = track(client, *names)
+    assert 2 < len(kept) < 20
+    assert client.counters == Counters(captured=len(kept), dropped=50 - len(kept), waiting=len(kept))
+    client.close()
+
+
+def test_an_event_that_no_log_takes_is_an_error_at_once(collector: Scripted, tmp_path: Path) -> None:
+    with client_of(collector, tmp_path) as client:
+        assert not client.track_response(response_id="r", query="q", response="a" * (17 * 2**20))
+        assert client.counters == Counters(errors=1)
+
+
+def test_threads_and_tasks_share_a_client(collector: Scripted, tmp_path: Path) -> None:
+    async def tell(client: Client) -> None:
+        for i in range(200):
+            track(client, f"task-{i}")
+            await asyncio.sleep(0)
+
+    with client_of(collector, tmp_path) as client:
+        work = [threading.Thread(target=lambda t=t: track(client, *(f"{t}-{i}" for i in range(200)))) for t in range(4)]
+        for thread in work:
+            thread.start()
+        asyncio.run(tell(client))
+        for thread in work:
+            thread.join()
+        assert sum(client.counters[:4]) == 1000
+    assert client.counters == Counters(captured=1000, shipped=1000)
+    assert set(collector.ids().values()) == {1} and len(collector.ids()) == 1000
+
+
+def test_a_forked_child_ships_its_own_and_leaves_its_parents_alone(collector: Scripted, tmp_path: Path) -> None:
+    with client_of(collector, tmp_path) as client:
+        track(client, "parent 1")
+        until(lambda: client.counters.shipped == 1)
+        pid = os.fork()
+        if not pid:
+            signal.alarm(10)
+            well = track(client, "child") == ["child"] and client.counters.captured == 1
+            client.close()
+            os._exit(0 if well and client.counters == Counters(captured=1, shipped=1) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        track(client, "parent 2")
+    assert client.counters == Counters(captured=2, shipped=2)
+    assert collector.ids() == Counter(["parent 1", "child", "parent 2"])
+
+
+def test_what_a_child_that_died_left_behind_its_parent_ships(collector: Scripted, tmp_path: Path) -> None:
+    with client_of(collector, tmp_path) as client:
+        track(client, "parent")
+        pid = os.fork()
+        if not pid:
+            os._exit(0 if client._transport._log.send(b'{"event_id":"child"}\n') else 1)  # pyright: ignore
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        until(lambda: collector.ids() == Counter(["parent", "child"]))
+
+
+_PRODUCT = """
+import itertools, os, sys, threading
+from pathlib import Path
+from onlineeval_dagster.collector.client import Client
+from onlineeval_dagster.collector.http_transport import HttpTransport, Pace
+
+pace = Pace(look=0.005, sweep=0.05, retry=0.01, slow=0.05)
+client = Client(transport=HttpTransport(sys.argv[1], None, Path(sys.argv[2]), pace=pace))
+told = os.open(sys.argv[3], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+def work(name):
+    for i in itertools.count():
+        if client.track_response(response_id=f"{name}-{i}", query="q", response="a" * (i % 3000)):
+            os.write(told, f"{name}-{i}\\n".encode())
+for name in "ab":
+    threading.Thread(target=work, args=(f"{os.getpid()}-{name}",)).start()
+"""
+
+
+def test_a_product_killed_under_load_loses_nothing_that_it_acknowledged(collector: Scripted, tmp_path: Path) -> None:
+    spool, told = tmp_path / "spool", tmp_path / "told"
+    for life in range(4):
+        collector.script = ["forget", 200, "cut", 503, 200, "forget"] if life else []
+        command = [sys.executable, "-c", _PRODUCT, collector.url, str(spool), str(told)]
+        with subprocess.Popen(command, cwd=ROOT) as product:
+            before = len(collector.stored)
+            until(lambda before=before: len(collector.stored) > before + 50)
+            product.send_signal(signal.SIGKILL)
+    with client_of(collector, spool) as client:
+        track(client, "last")
+        until(lambda: "last" in collector.ids() and len(list(spool.glob("lane-*"))) == 1, 20)
+    arrived = {event["event_id"]: event["response_id"] for event in collector.stored if "response_id" in event}
+    acknowledged = told.read_text().splitlines()
+    assert len(acknowledged) > 500
+    assert set(acknowledged) <= set(arrived.values())
+    assert len(arrived) == len(set(arrived.values())), "one event id each: the lake counts it once"
+    repeated = sum(collector.ids().values()) - len(collector.ids())
+    assert repeated < len(arrived), "only batches without an answer are sent again"
+
+
+def test_a_live_collector_takes_what_it_should_and_says_why_not(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    key = ApiKeys(load_settings(home=home).keys_file).add(
+        "shop", environment=None, scope="write", now=datetime.now(UTC)
+    )
+    with serving(home) as (_, url):
+        wrong = Client(transport=HttpTransport(url, "oe_x_y", tmp_path / "spool", pace=QUICK), environment="staging")
+        track(wrong, "from a wrong key")
+        wrong.close()
+        assert wrong.counters == Counters(captured=1, waiting=1)
+        with Client(url=url, api_key=key, spool=tmp_path / "spool", app="shop") as client:
+            for i in range(3000):
+                client.track_response(response_id=f"r{i}", query="q", response="a" * 500)
+            client.track_event("future", event_id="f", occurred_at=datetime(2100, 1, 1, tzinfo=UTC))
+            client.track_response(response_id="huge", query="q", response=os.urandom(6 * 2**20).hex())
+            until(lambda: client.counters.waiting == 0)
+    assert client.counters == Counters(captured=3000, errors=2, shipped=3000)
+    kept = [json.loads(line)["event"] for line in (tmp_path / "spool" / "refused.ndjson").read_text().splitlines()]
+    assert [event.get("response_id", event["event_id"]) for event in kept] == ["f", "huge"]
+    events = logged(home)
+    assert len(events) == len({event["event_id"] for event in events}) == 3001
+    assert {event["app"] for event in events} == {"shop", "default"}
+
+
+def test_the_spool_is_the_users_own_and_one_for_each_collector_and_environment(
+    collector: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    spool = default_spool(collector.url, "production")
+    assert spool.is_relative_to(tmp_path / "onlineeval" / "spool")
+    assert default_spool(collector.url + "/", "production") == spool
+    assert default_spool(collector.url, "staging") != spool
+    collector.script = ["stall"]
+    client = Client(url=collector.url, api_key="oe_k_s")
+    track(client, "a")
+    (lane,) = spool.iterdir()
+    assert [path.stat().st_mode & 0o077 for path in (spool, lane)] == [0, 0]
+    collector.is_over.set()
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"url": "collector:8321"}, "write it as http://host:8321"),
+        ({"url": "http://h", "api_key": "oe_a\nb"}, "copy it again"),
+        ({"url": "http://h", "home": "there"}, "one of them"),
+        ({"home": "there", "api_key": "oe_a_b"}, "give its `url`"),
+    ],
+)
+def test_a_client_that_cannot_work_says_so_when_it_is_made(said: dict[str, Any], told: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=told):
+        Client(**said)

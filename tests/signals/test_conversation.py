@@ -1,0 +1,173 @@
+"""What the next turn, or its absence, says of an answer: retry, correction, abandonment, dwell, kept share."""
+
+from datetime import timedelta
+
+import pytest
+
+from onlineeval_dagster.catalog.load import load_catalog
+from onlineeval_dagster.lake.scan import rows
+from onlineeval_dagster.settings import PACKAGED_CATALOG
+from onlineeval_dagster.signals.stage import derive_signals, touched_days
+from tests.worlds import NOON, NOW, action, answer, lake_of, settings_at
+
+CATALOG = load_catalog(PACKAGED_CATALOG)
+DERIVED = set(CATALOG.signals.derived)
+IDLE = timedelta(minutes=CATALOG.signals.sessions.idle_minutes)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return settings_at(tmp_path)
+
+
+def derived(lake):
+    table = rows(lake, "select * from signals", {"signals": None})
+    return {(row["response_id"], row["signal"]): row for row in table.to_pylist() if row["signal"] in DERIVED}
+
+
+def turns(*queries, gap=MINUTE, **more):
+    """One person's questions, `gap` apart, the first at noon."""
+    who = {"user_id": "u1"} | more
+    return [answer(number, query=query, at=NOON + number * gap, **who) for number, query in enumerate(queries, 1)]
+
+
+def signals_of(settings, events, *, now=NOW):
+    lake = lake_of(settings, events)
+    derive_signals(lake, CATALOG, now=now)
+    return derived(lake)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_retry"),
+    [
+        ("Cancel my order", "cancel my order", True),
+        ("Cancel my order 77 please", "Please cancel my order 77", True),
+        ("How do I cancel my ordre", "How do I cancel my order", True),
+        ("我想取消我的订单", "我想取消我的订单!", True),
+        ("Cancel my order", "And what about the refund?", False),
+        ("Where is parcel 1", "Thanks a lot", False),
+        ("", "", False),
+        ("🙂", "🙂", True),
+    ],
+)
+def test_the_same_or_nearly_the_same_question_again_is_a_retry(settings, first, second, is_retry):
+    found = signals_of(settings, turns(first, second))
+    assert (("r1", "retry") in found) == is_retry
+    assert ("r2", "retry") not in found
+
+
+@pytest.mark.parametrize(
+    ("said", "corrects"),
+    [
+        ("No, that's not what I asked", True),
+        ("Actually, I meant the other one", True),
+        ("That is wrong.", True),
+        ("Nein, das stimmt nicht", True),
+        ("Eso no es correcto", True),
+        ("C'est faux", True),
+        ("No problem, thank you!", False),
+        ("Can you actually do that for me?", False),
+        ("Danke, das war alles", False),
+    ],
+)
+def test_a_turn_that_says_the_answer_was_wrong_is_a_correction_and_flags_it(settings, said, corrects):
+    found = signals_of(settings, turns("Where is my parcel?", said))
+    assert (("r1", "correction") in found) == corrects
+    if corrects:
+        assert found["r1", "correction"]["flagged"]
+        assert found["r1", "correction"]["arrived_at"] == NOON + 2 * MINUTE + timedelta(seconds=1)
+
+
+def test_an_answer_is_abandoned_when_the_idle_time_is_over_and_nothing_spoke_well_of_it(settings):
+    found = signals_of(settings, turns("One", "Two"))
+    assert ("r1", "abandonment") not in found
+    assert found["r2", "abandonment"]["occurred_at"] == NOON + 2 * MINUTE + IDLE
+
+
+def test_an_answer_that_was_copied_is_not_abandoned_and_one_that_was_regenerated_is(settings):
+    found = signals_of(settings, [*turns("One"), action(1, "copy")])
+    assert ("r1", "abandonment") not in found
+    found = signals_of(settings, [answer(5, query="x", at=NOON), action(5, "regenerate")])
+    assert ("r5", "abandonment") in found
+
+
+def test_silence_is_known_only_once_the_idle_time_is_over_and_then_the_day_is_touched_once(settings):
+    lake = lake_of(settings, turns("One"))
+    early, late = NOON + 5 * MINUTE, NOON + MINUTE + IDLE
+    derive_signals(lake, CATALOG, now=early)
+    assert ("r1", "abandonment") not in derived(lake)
+    assert touched_days(lake, CATALOG, now=late - MINUTE)[0] == frozenset()
+    assert touched_days(lake, CATALOG, now=late)[0] == {NOON.date()}
+    derive_signals(lake, CATALOG, now=late)
+    assert ("r1", "abandonment") in derived(lake)
+    assert touched_days(lake, CATALOG, now=NOW)[0] == frozenset()
+
+
+def test_a_turn_after_the_idle_time_begins_another_conversation(settings):
+    found = signals_of(settings, turns("Where is it?", "Where is it?", gap=IDLE + MINUTE))
+    assert set(found) == {("r1", "abandonment"), ("r2", "abandonment")}
+
+
+@pytest.mark.parametrize(
+    "other", [{"user_id": "u2"}, {"session_id": "other"}, {"app": "second"}, {"environment": "staging"}]
+)
+def test_other_people_sessions_and_apps_are_other_conversations(settings, other):
+    first = answer(1, query="Same words here", user_id="u1", session_id="s1")
+    fields = {"user_id": "u1", "session_id": "s1"} | other
+    if "user_id" in other:
+        first, fields = first.model_copy(update={"session_id": None}), fields | {"session_id": None}
+    second = answer(2, query="Same words here", at=NOON + MINUTE, **fields)
+    assert ("r1", "retry") not in signals_of(settings, [first, second])
+
+
+def test_a_conversation_across_midnight_changes_the_day_before(settings):
+    midnight = NOON.replace(hour=0) + timedelta(days=1)
+    lake = lake_of(settings, [answer(1, at=midnight - 2 * MINUTE, user_id="u", query="Where is it")])
+    derive_signals(lake, CATALOG, now=midnight)
+    lake_of(settings, [answer(2, at=midnight + MINUTE, user_id="u", query="Where is it")])
+    assert touched_days(lake, CATALOG, now=midnight + 2 * MINUTE)[0] == {NOON.date(), midnight.date()}
+    derive_signals(lake, CATALOG, now=midnight + 2 * MINUTE)
+    assert derived(lake)["r1", "retry"]["day"] == NOON.date()
+
+
+def test_a_turn_that_arrives_late_moves_the_right_rows(settings):
+    lake = lake_of(settings, [turn for turn in turns("One", "Two", "Three") if turn.response_id != "r2"])
+    derive_signals(lake, CATALOG, now=NOW)
+    assert derived(lake)["r1", "dwell"]["raw_value"] == 120
+    lake_of(settings, [turns("One", "One more")[1].model_copy(update={"received_at": NOON + timedelta(days=2)})])
+    derive_signals(lake, CATALOG, now=NOW)
+    assert derived(lake)["r1", "dwell"]["raw_value"] == 60
+    assert derived(lake)["r1", "dwell"]["arrived_at"] == NOON + timedelta(days=2)
+
+
+def test_an_answer_told_twice_is_no_retry_of_itself(settings):
+    twice = turns("Where is it")[0]
+    found = signals_of(settings, [twice, twice.model_copy(update={"received_at": NOON + 9 * MINUTE})])
+    assert set(found) == {("r1", "abandonment")}
+
+
+def test_nobody_is_followed_where_neither_session_nor_user_is_known(settings):
+    assert signals_of(settings, turns("Same", "Same", user_id=None)) == {}
+
+
+@pytest.mark.parametrize(("kept", "share", "score"), [("abcdefghij", 1.0, 1.0), ("abcde", 0.5, 0.0), ("", 0.0, -1.0)])
+def test_what_the_user_kept_of_an_answer_is_a_share_on_the_scale(settings, kept, share, score):
+    events = [answer(1, response="abcdefghij"), action(1, "edited", text="zz"), action(1, "edited", key="2", text=kept)]
+    events[2] = events[2].model_copy(update={"occurred_at": NOON + MINUTE, "received_at": NOON + MINUTE})
+    row = signals_of(settings, events)["r1", "kept_share"]
+    assert (row["raw_value"], row["score"]) == (share, score)
+
+
+def test_a_signal_that_the_catalog_does_not_name_is_not_derived(settings):
+    less = CATALOG.signals.model_copy(update={"derived": {"dwell": CATALOG.signals.derived["dwell"]}})
+    lake = lake_of(settings, turns("Same", "Same"))
+    catalog = type(CATALOG)(
+        folder=CATALOG.folder,
+        judges=CATALOG.judges,
+        signals=less,
+        sampling=CATALOG.sampling,
+        metrics=CATALOG.metrics,
+    )
+    derive_signals(lake, catalog, now=NOW)
+    assert set(derived(lake)) == {("r1", "dwell")}
