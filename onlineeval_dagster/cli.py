@@ -5,13 +5,13 @@ from datetime import UTC, date, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from onlineeval_dagster.errors import OnlineEvalError, SourceError
 from onlineeval_dagster.settings import Settings, load_settings
+from onlineeval_dagster.terminal import printed_on
 from onlineeval_dagster.verbs.coverage import coverage
-from onlineeval_dagster.verbs.newcomer import init
 from onlineeval_dagster.verbs.keeping import backup, erase, restore, retention
+from onlineeval_dagster.verbs.newcomer import init
 from onlineeval_dagster.verbs.queues import drain
 from onlineeval_dagster.verbs.serve import keys_app, serve
 from onlineeval_dagster.verbs.sources import import_, sources
@@ -20,8 +20,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 catalog_app = typer.Typer(no_args_is_help=True, help="The catalog: judges, signals, sampling, metrics.")
 app.add_typer(catalog_app, name="catalog")
 # Bound to the stream as it is now: a run sends what dbt prints elsewhere.
-out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-err = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+out = printed_on()
+err = printed_on(errors=True)
 
 
 def main() -> None:
@@ -114,19 +114,23 @@ def up(port: Annotated[int, typer.Option(help="Port of Dagster's UI.")] = 3000) 
 @catalog_app.command("check")
 def catalog_check() -> None:
     """Read every file of the catalog and try its metrics on an empty table."""
-    from onlineeval_dagster.catalog.load import load_catalog
+    from onlineeval_dagster.catalog.load import load_catalog, load_sources
     from onlineeval_dagster.newcomer.waiting import waiting_for_budget
     from onlineeval_dagster.signals.stage import known_detectors
+    from onlineeval_dagster.sources.registry import check_sources
     from onlineeval_dagster.warehouse.dry_run import check_metrics
 
     catalog = load_catalog(load_settings().catalog)
     known_detectors(catalog)
     check_metrics(catalog)
+    configured = load_sources(catalog.folder)
+    check_sources(configured)
     out.print(f"{catalog.folder} is in order, version {catalog.version}:")
     for judge in catalog.judges:
         out.print(f"· judge {judge.name}: {judge.axis} by {judge.model}, {judge.status}, version {judge.version}")
     out.print(f"· {len(catalog.signals.actions)} actions, {len(catalog.signals.detectors)} detectors")
     out.print(f"· {len(catalog.metrics.metrics)} metrics, headline {catalog.metrics.headline}")
+    out.print(f"· {len(configured)} sources: {', '.join(configured) or 'none'}")
     if budget := catalog.sampling.budget:
         out.print(f"· budget ${budget.monthly_cap_usd:g} a month, confirmed {budget.confirmed_at:%Y-%m-%d %H:%M %Z}")
     if waits := waiting_for_budget(catalog):

@@ -3,8 +3,10 @@
 from datetime import datetime
 
 from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.errors import QueueError
 from onlineeval_dagster.judges.stage import pending_work
 from onlineeval_dagster.lake.delta import Lake
+from onlineeval_dagster.lake.drained import messages_behind
 from onlineeval_dagster.lake.waiting import waiting_bytes
 from onlineeval_dagster.quality.coverage import uncounted
 from onlineeval_dagster.settings import Settings
@@ -17,6 +19,8 @@ def waiting(settings: Settings, catalog: Catalog, *, now: datetime) -> list[str]
     """One line a stage that has something to do, in the order in which a run does it."""
     lake = Lake(settings.lake_folder)
     lines = []
+    if settings.queue and (told := _in_the_queue(settings, lake, settings.queue)):
+        lines.append(told)
     if size := waiting_bytes(settings, now=now):
         lines.append(f"{size:,} bytes of the log to take in")
     if count := traces_due(lake, catalog, now=now):
@@ -40,3 +44,11 @@ def waiting(settings: Settings, catalog: Catalog, *, now: datetime) -> list[str]
             if built_since(settings.warehouse_file, lake.read_through(table, "warehouse"))[1]:
                 lines.append(f"{table.replace('_', ' ')} to estimate")
     return lines
+
+
+def _in_the_queue(settings: Settings, lake: Lake, url: str) -> str | None:
+    try:
+        count = messages_behind(settings, lake, url)
+    except QueueError as error:
+        return f"a queue that cannot be asked: {error}"
+    return f"{count:,} messages of the queue to drain" if count else None

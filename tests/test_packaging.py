@@ -21,6 +21,7 @@ SHIPPED = [
     "dbt_project/models/marts/response_facts.sql",
     "catalog/judges/relevance.md",
     "catalog/metrics.toml",
+    "catalog/prices.toml",
     "catalog/sampling.toml",
     "catalog/privacy.toml",
     "catalog/retention.toml",

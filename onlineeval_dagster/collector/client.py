@@ -33,7 +33,7 @@ from onlineeval_dagster.collector.fields import (
 )
 from onlineeval_dagster.collector.request import REQUEST
 from onlineeval_dagster.collector.timing import Call, tracked
-from onlineeval_dagster.collector.transport import Counters, LocalLog, Transport
+from onlineeval_dagster.collector.transport import LOSS_NAME, Counters, LocalLog, TellsLosses, Transport
 from onlineeval_dagster.log.writer import after_fork
 
 _PLAIN_RESPONSE = plain_fields(ResponseFields)
@@ -86,7 +86,9 @@ class Client:
         self._transport = transport or LocalLog(Path(home or "").absolute() / "log")
         self._send = self._transport.send
         self._environment, self._app = environment, app
-        self._errors = 0
+        self._errors = self._told_lost = 0
+        if isinstance(self._transport, TellsLosses):
+            self._transport.tell_losses(self._loss_line)
         after_fork(self)
         atexit.register(self.close)
 
@@ -191,7 +193,7 @@ class Client:
 
     def leave_parent(self) -> None:
         """In a forked child: what the parent counted is the parent's."""
-        self._errors = 0
+        self._errors = self._told_lost = 0
 
     def _track(self, kind: str, said: dict[str, Any], fields: dict[str, Any]) -> bool:
         try:
@@ -217,6 +219,27 @@ class Client:
             return self._send(line)
         except Exception:  # noqa: BLE001 - the product's door: it must not feel what goes wrong in here
             return self.count_error()
+
+    def _loss_line(self) -> bytes | None:
+        """The event that says how much was lost since the last one said so; None where nothing was."""
+        counted = self.counters
+        lost = counted.dropped + counted.errors - self._told_lost
+        if lost <= 0:
+            return None
+        self._told_lost += lost
+        now = datetime.now(UTC)
+        said = {
+            "kind": "event",
+            "event_id": os.urandom(16).hex(),
+            "occurred_at": now,
+            "received_at": now,
+            "environment": self._environment,
+            "app": self._app,
+            "name": LOSS_NAME,
+            "value": float(lost),
+            "description": f"so far {counted.dropped} dropped and {counted.errors} errors in this process",
+        }
+        return dumps(said, None, OPTIONS)
 
     def count_error(self) -> bool:
         """Count something that could not be told. Returns False."""

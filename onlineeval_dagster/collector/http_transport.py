@@ -11,6 +11,8 @@ import hashlib
 import os
 import random
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -29,7 +31,7 @@ from onlineeval_dagster.collector.spool import (
     size_of,
 )
 from onlineeval_dagster.collector.transport import LOSS_MARK, Counters, LocalLog
-from onlineeval_dagster.log.writer import after_fork
+from onlineeval_dagster.log.writer import after_fork, sealed_path
 
 SPOOL_BYTES = 2**30
 """How much may wait on the disk; what comes beyond it is dropped."""
@@ -38,7 +40,7 @@ EVENT_BYTES = 16 * 2**20
 
 _BATCH_LINES, _BATCH_BYTES = 2000, 2**19 - 2**14  # the collector reads a body beyond 512 KiB in a thread
 _SEGMENT_BYTES = 8 * 2**20
-_REQUEST_SECONDS = 10.0
+_REQUEST_SECONDS, _LONGEST_SECONDS = 10.0, 300.0
 _WARNINGS = 10
 
 
@@ -88,6 +90,7 @@ class HttpTransport:
         self._url, self._api_key = url, api_key
         self._spool, self._spool_bytes, self._pace = spool, spool_bytes, pace
         self._rng = rng or random.Random()
+        self._loss_line: Callable[[], bytes | None] = lambda: None
         self._begin()
         after_fork(self)
 
@@ -117,9 +120,16 @@ class HttpTransport:
             waiting=max(0, captured - self._shipped),  # a line may have arrived before it is counted here
         )
 
+    def tell_losses(self, loss_line: Callable[[], bytes | None]) -> None:
+        """As `LocalLog.tell_losses`."""
+        self._loss_line = loss_line
+        self._log.tell_losses(loss_line)
+
     def close(self) -> None:
         """Ship what there is, within some seconds; what is left waits in the spool. What is sent later is dropped."""
         self._log.close()
+        if self._thread is None and self._lane.is_held:  # nothing was sent, but a loss was told
+            self._start()
         self._deadline = monotonic() + self._pace.close
         self._closing.set()
         if self._thread is not None:
@@ -139,8 +149,11 @@ class HttpTransport:
         self._collector = Collector(self._url, self._api_key)
         self._lane, self._adopted = Lane(self._spool), list[Lane]()
         self._log = LocalLog(self._lane.folder, door="spool", rotate_bytes=_SEGMENT_BYTES, make_folder=self._lane.make)
+        self._log.tell_losses(self._loss_line)
         self._room = self._spool_bytes  # as measured at the last sweep, less what was sent since
         self._shipped = self._refused = self._dropped = self._errors = 0
+        self._sweep_at = 0.0
+        self._reached: dict[str, int] = {}  # how far each segment was shipped, by name
         self._limit, self._failures, self._warned = _BATCH_LINES, 0, set[str]()
         self._closing = threading.Event()
         self._deadline: float | None = None
@@ -148,23 +161,25 @@ class HttpTransport:
         self._thread: threading.Thread | None = None
 
     def _start(self) -> None:
-        with self._starting:
-            if self._thread is not None or self._closing.is_set():
-                return
-            thread = threading.Thread(target=self._work, name="onlineeval-http", daemon=True)
-            try:
+        # Nobody waits for it: a signal's handler may track too, on the very thread that is in here.
+        if self._closing.is_set() or not self._starting.acquire(False):
+            return
+        try:
+            if self._thread is None:
+                thread = threading.Thread(target=self._work, name="onlineeval-http", daemon=True)
                 thread.start()
-            except RuntimeError:  # the interpreter is ending; the next process ships it
-                return
-            self._thread = thread
+                self._thread = thread
+        except RuntimeError:  # the interpreter is ending; the next process ships it
+            return
+        finally:
+            self._starting.release()
 
     def _work(self) -> None:
-        sweep_at, wait = 0.0, 0.0
         while True:
             is_last = self._closing.is_set()
             try:
-                if monotonic() >= sweep_at:
-                    sweep_at = monotonic() + self._pace.sweep
+                if monotonic() >= self._sweep_at:
+                    self._sweep_at = monotonic() + self._pace.sweep
                     self._sweep()
                 wait = self._ship()
             except Exception as error:  # noqa: BLE001 - the door of the thread: it goes on whatever the disk does
@@ -176,7 +191,7 @@ class HttpTransport:
             self._closing.wait(wait)
 
     def _sweep(self) -> None:
-        self._room = self._spool_bytes - size_of(self._spool)
+        self._room = self._spool_bytes - size_of(self._spool) + sum(self._reached.values())
         if self._room <= 0:
             what = f"more than {self._spool_bytes:,} bytes wait and new events are dropped"
             self._warn(f"spool {self._spool}: {what}; see that the collector takes them")
@@ -184,7 +199,10 @@ class HttpTransport:
 
     def _ship(self) -> float:
         """Ship all there is. Returns how long to wait then, seconds."""
-        for lane in (self._lane, *self._adopted):
+        lanes = [self._lane, *self._adopted]
+        if not self._closing.is_set():
+            self._rng.shuffle(lanes)  # or a busy process would never come to those that it adopted
+        for lane in lanes:
             for segment in lane.segments():
                 if (wait := self._ship_segment(segment, lane)) is not None:
                     return wait
@@ -196,7 +214,8 @@ class HttpTransport:
     def _ship_segment(self, segment: Path, lane: Lane) -> float | None:
         """Ship what it holds, and delete it once nothing more will come. Returns how long to wait after a failure."""
         is_whole = lane is not self._lane or is_sealed(segment)
-        at = shipped_to(segment)
+        name = sealed_path(segment).name
+        at = self._reached.get(name) or shipped_to(segment)
         while True:
             try:
                 batch = read_batch(segment, at, most_lines=self._limit, most_bytes=_BATCH_BYTES)
@@ -216,10 +235,14 @@ class HttpTransport:
                     self._warn(answer.said + f"; events wait in {self._spool}")
                     return self._backoff(answer.retry_seconds, is_hopeless=answer.outcome == "kept")
                 self._settle(batch.lines, answer, is_own=lane is self._lane)
-            at = batch.end
-            keep_progress(segment, at)
+            self._reached[name] = at = batch.end
+            with suppress(OSError):  # on a full disk we alone know it; and shipping is what frees the disk
+                keep_progress(segment, at)
+            if monotonic() >= self._sweep_at and not self._closing.is_set():
+                return 0.0
         if is_whole:
             remove(segment)
+            self._reached.pop(name, None)
         return None
 
     def _settle(self, lines: list[bytes], answer: Answer, *, is_own: bool) -> None:
@@ -238,8 +261,12 @@ class HttpTransport:
             self._shipped += sum(LOSS_MARK not in line for i, line in enumerate(lines) if i not in lost)
             self._refused += sum(LOSS_MARK not in line for line, _ in told)
         if told:
-            keep_refused(self._spool, told)
-            self._warn(f"{self._collector.place} refused {len(told)} events for good; see {self._spool}/refused.ndjson")
+            found = f"{self._collector.place} refused {len(told)} events for good"
+            try:
+                keep_refused(self._spool, told)
+                self._warn(f"{found}; see {self._spool}/refused.ndjson")
+            except OSError as error:
+                self._warn(f"{found}, which could not be kept in {self._spool}: {error.strerror}; free space there")
 
     def _leave(self) -> None:
         self._collector.close()
@@ -254,7 +281,7 @@ class HttpTransport:
         wait = self._pace.slow if is_hopeless else min(self._pace.slow, self._pace.retry * 2**self._failures)
         self._failures = min(self._failures + 1, 20)
         # Jitter: or all that lost the same collector come back to it at the same moment.
-        return max(asked, wait * self._rng.uniform(0.5, 1))
+        return max(min(asked, _LONGEST_SECONDS), wait * self._rng.uniform(0.5, 1))
 
     def _warn(self, said: str) -> None:
         """Tell the operator, once until something arrives again."""

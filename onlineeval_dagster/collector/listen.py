@@ -1,5 +1,6 @@
 """Run the collector: its sockets, its server, its end."""
 
+import gc
 import ipaddress
 import signal
 import socket
@@ -10,7 +11,7 @@ import uvicorn
 from onlineeval_dagster.collector.app import build_app
 from onlineeval_dagster.collector.intake import Cleaner
 from onlineeval_dagster.collector.keys import ApiKeys
-from onlineeval_dagster.collector.sink import Sink
+from onlineeval_dagster.collector.sink import Sink, Writer
 from onlineeval_dagster.errors import SettingsError
 from onlineeval_dagster.log.segments import open_log
 from onlineeval_dagster.settings import Settings
@@ -19,16 +20,26 @@ DOORS = ("collector", "otlp")
 """The log's doors for events and for OTLP: losses are accounted for by door."""
 
 _DRAIN_SECONDS = 10
+_GARBAGE = 50_000  # new objects before the garbage collector looks: a batch of events is a thousand, and has no cycles
 
 
-def listen(settings: Settings, *, privacy: Cleaner, tell: Callable[[str], None]) -> None:
+def listen(
+    settings: Settings,
+    *,
+    privacy: Cleaner,
+    tell: Callable[[str], None],
+    opened: Callable[[str], Writer] | None = None,
+    where: str | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT; then answer what is under way, and seal the log.
 
+    `opened` gives the writer of a door where lines go elsewhere than to the log of this home, `where` says where to.
     Raises SettingsError where other machines could reach it without a key, or the port cannot be had.
     """
     keys = ApiKeys(settings.keys_file)
     may_be_reached(settings.serve_host, keys)
-    sinks = [Sink(open_log(settings, door=door), queue_bytes=settings.serve_queue_bytes) for door in DOORS]
+    writers = [opened(door) if opened else open_log(settings, door=door) for door in DOORS]
+    sinks = [Sink(writer, queue_bytes=settings.serve_queue_bytes) for writer in writers]
     with _bound(settings) as bound:
         app = build_app(settings, privacy=privacy, sink=sinks[0], traces_sink=sinks[1], keys=keys)
         config = uvicorn.Config(
@@ -46,13 +57,19 @@ def listen(settings: Settings, *, privacy: Cleaner, tell: Callable[[str], None])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         host, port = bound.getsockname()[:2]
-        tell(f"collector: http://{f'[{host}]' if ':' in host else host}:{port}, log {settings.log_folder}")
+        # What is loaded now stays: the garbage collector need not look at it again for each batch of events.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GARBAGE)
+        tell(
+            f"collector: http://{f'[{host}]' if ':' in host else host}:{port}, {where or f'log {settings.log_folder}'}"
+        )
         try:
             uvicorn.Server(config).run(sockets=[bound])
         finally:
             for sink in sinks:
                 sink.close(patience=_DRAIN_SECONDS)
-    tell("collector: stopped, all that was acknowledged is in the log")
+    tell(f"collector: stopped, all that was acknowledged is in {'the queue' if where else 'the log'}")
 
 
 def may_be_reached(host: str, keys: ApiKeys) -> None:

@@ -182,7 +182,9 @@ def _head(origin: Origin) -> dict[str, Any]:
 def _first(attributes: dict[str, Any], names: tuple[str, ...]) -> str | None:
     """The first of `names` that says something, as text."""
     for name in names:
-        said = attributes.get(name)
+        if name not in attributes:
+            continue
+        said = attributes[name]
         if said not in (None, "") and isinstance(said, str | int):
             return str(said)
     return None

@@ -105,7 +105,10 @@ def _pairs(pairs: list[Any], place: str, depth: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for pair in pairs:
         pair = _object(pair, place)
-        found[_text(pair, "key")] = _value(pair.get("value") or {}, place, depth)
+        value = pair.get("value") or {}
+        # Most values are text and nothing else: no need to look through their kinds.
+        plain = value.get("stringValue") if type(value) is dict and len(value) == 1 else None
+        found[_text(pair, "key")] = plain if type(plain) is str else _value(value, place, depth)
     return found
 
 
@@ -148,16 +151,18 @@ def _list(said: dict[str, Any], name: str) -> list[Any]:
 
 
 def _objects(said: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    if name not in said:
+        return []
     return [_object(each, name) for each in _list(said, name)]
 
 
 def _text(said: dict[str, Any], name: str) -> str:
     found = said.get(name)
+    if type(found) is str:
+        return found
     if found is None:
         return ""
-    if not isinstance(found, str):
-        raise Unfit(f"{name}: expected text, got {_shown(found)}; send it in quotes")
-    return found
+    raise Unfit(f"{name}: expected text, got {_shown(found)}; send it in quotes")
 
 
 def _whole(said: dict[str, Any], name: str) -> int:

@@ -1,4 +1,7 @@
-"""OTLP in protobuf, as spans and log records in parts."""
+"""OTLP in protobuf, as spans and log records in parts.
+
+A text that is not UTF-8 refuses the whole body: protobuf's own reader gives nothing of such a message.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -96,7 +99,8 @@ def _or_empty(pairs: Iterable[Any]) -> dict[str, Any]:
 
 
 def _attributes(pairs: Iterable[Any]) -> dict[str, Any]:
-    return {pair.key: _value(pair.value, 0) for pair in pairs}
+    # Most values are text, and one that is not empty is the value that was set: no need to ask which.
+    return {pair.key: (value := pair.value).string_value or _value(value, 0) for pair in pairs}
 
 
 def _value(value: Any, depth: int) -> Any:

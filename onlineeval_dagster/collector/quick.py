@@ -7,8 +7,10 @@ its kind slow, never wrong (tests/collector/test_intake.py holds it against `log
 import re
 import types
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
+from operator import itemgetter
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic.fields import FieldInfo
@@ -18,7 +20,9 @@ from onlineeval_dagster.contracts.base import Amount, Count, Finite, Instant, Ke
 DEEPEST = 64
 """How many lists and objects may stand within each other; the log's reader takes some 200."""
 
+_LONGEST_KEY = 256
 _LONGEST_TEXT = 2**18  # of a longer one the size of the whole line is looked at first
+_MOST_SHAPES, _LONGEST_SHAPE = 256, 4096
 _INSTANT = re.compile(
     r"20\d\d-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-](0\d|1[0-3]):[0-5]\d)", re.ASCII
 ).fullmatch
@@ -37,48 +41,98 @@ _RULES: Mapping[str, Rule | None] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    """What is looked at in events with the same fields. Nearly all are texts: no call for each of them.
+
+    keys, texts  give the values of the ids and names, and of the longer texts
+    never_null   those among them that must be there
+    others       every other field with its test, and whether it may be null
+    """
+
+    keys: Callable[[dict[str, Any]], tuple[Any, ...]]
+    texts: Callable[[dict[str, Any]], tuple[Any, ...]]
+    never_null: tuple[str, ...]
+    others: tuple[tuple[str, Test, bool], ...]
+
+
 class QuickLook:
     """The look at one kind of event, whose day is told by the times `day_of`."""
 
     def __init__(self, contract: type[LogEvent], day_of: tuple[str, ...]) -> None:
         validators = set(contract.__pydantic_decorators__.model_validators)
         hints = get_type_hints(contract, include_extras=True)
-        tests = {name: _test(hints[name], info) for name, info in contract.model_fields.items()}
+        self._tests = {name: _test(hints[name], info) for name, info in contract.model_fields.items()}
         self._required = frozenset(name for name, info in contract.model_fields.items() if info.is_required())
-        self._longest = {name: _LONGEST[test] for name, test in tests.items() if test in _LONGEST}
-        self._keys = frozenset(name for name, test in tests.items() if test is _is_key)
-        # The kind is what chose this contract; the times of every event are looked at by themselves.
-        self._tests = {name: test for name, test in tests.items() if name not in _TIMES and name != "kind"}
         self._nullable = frozenset(name for name, hint in hints.items() if type(None) in get_args(hint))
-        self._is_possible = validators <= _RULES.keys() and all(tests[name] is _is_instant for name in _TIMES)
+        self._is_possible = validators <= _RULES.keys() and all(self._tests[name] is _is_instant for name in _TIMES)
         self._rules = [rule for name in validators if (rule := _RULES.get(name)) is not None]
         self._placing = tuple(name for name in day_of if name not in _TIMES)
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
 
     def is_sure(self, event: dict[str, Any], *, earliest: datetime, latest: datetime) -> bool:
         """Whether the log's reader takes `event`, just parsed from JSON, with its times between the two.
 
         `received_at` is not looked at. False means: ask the contract.
         """
-        if not self._is_possible or not event.keys() >= self._required:
-            return False
-        tests, longest = self._tests, self._longest
-        for name, value in event.items():
-            if type(value) is str and name in longest:  # most fields are texts: no call for them
-                if len(value) > longest[name] or (not value and name in self._keys):
-                    return False
-                continue
-            test = tests.get(name)
-            if test is None:
-                if type(value) in _NESTED and (name in _TIMES or not is_shallow(value, DEEPEST)):
-                    return False
-            elif not (test(value) or (value is None and name in self._nullable)):
+        names = tuple(event)
+        shape = self._shapes.get(names)
+        if shape is None:
+            if not self._is_possible or not self._required.issubset(names):
                 return False
+            shape = self._shape(names)
+        has_null = False
+        for value in shape.keys(event):
+            if type(value) is str:
+                if not 0 < len(value) <= _LONGEST_KEY:
+                    return False
+            elif value is None:
+                has_null = True
+            else:
+                return False
+        for value in shape.texts(event):
+            if type(value) is str:
+                if len(value) > _LONGEST_TEXT:
+                    return False
+            elif value is None:
+                has_null = True
+            else:
+                return False
+        for name, test, may_be_null in shape.others:
+            value = event[name]
+            if not (test(value) or (may_be_null and value is None)):
+                return False
+        if has_null and not all(event[name] is not None for name in shape.never_null):
+            return False
         if not _is_between(event["occurred_at"], earliest, latest):
             return False
         for name in self._placing:
             if event.get(name) is not None and not _is_between(event[name], earliest, latest):
                 return False
-        return all(rule(event) for rule in self._rules)
+        return not self._rules or all(rule(event) for rule in self._rules)
+
+    def _shape(self, names: tuple[str, ...]) -> _Shape:
+        looked_at = {name: self._tests.get(name, _is_any) for name in names if name not in _TIMES and name != "kind"}
+        keys = [name for name, test in looked_at.items() if test is _is_key]
+        texts = [name for name, test in looked_at.items() if test is _is_text]
+        shape = _Shape(
+            keys=_getter(keys),
+            texts=_getter(texts),
+            never_null=tuple(name for name in (*keys, *texts) if name not in self._nullable),
+            others=tuple(
+                (name, test, name in self._nullable)
+                for name, test in looked_at.items()
+                if test is not _is_key and test is not _is_text
+            ),
+        )
+        # Clients choose the names of unknown fields: what is remembered has a bound.
+        if len(self._shapes) < _MOST_SHAPES and sum(map(len, names)) < _LONGEST_SHAPE:
+            self._shapes[names] = shape
+        return shape
+
+
+def _getter(names: list[str]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    return itemgetter(*names, names[0]) if names else lambda _: ()  # of one name alone it gives no tuple
 
 
 def is_shallow(value: Any, deepest: int) -> bool:
@@ -128,12 +182,16 @@ def _is_in_doubt(_: Any) -> bool:
     return False
 
 
+def _is_any(value: Any) -> bool:
+    return type(value) not in _NESTED or is_shallow(value, DEEPEST)
+
+
 def _is_text(value: Any) -> bool:
     return type(value) is str and len(value) <= _LONGEST_TEXT
 
 
 def _is_key(value: Any) -> bool:
-    return type(value) is str and 0 < len(value) <= 256
+    return type(value) is str and 0 < len(value) <= _LONGEST_KEY
 
 
 def _is_truth(value: Any) -> bool:
@@ -170,7 +228,6 @@ def _is_instant(value: Any) -> bool:
     return True
 
 
-_LONGEST: dict[Test, int] = {_is_text: _LONGEST_TEXT, _is_key: 256}
 _TESTS: tuple[tuple[Any, Test], ...] = (
     (Key, _is_key),
     (str, _is_text),

@@ -116,13 +116,13 @@ class Collector:
             if refused is not None and told["accepted"] == count - len(refused):
                 return Answer("taken", refused=refused)
         error = told.get("error")
-        what = f"{self.place}: {status} {error[:300] if isinstance(error, str) else 'with no reason'}"
-        if status == 413 or (status in (400, 422) and isinstance(error, str)):
+        is_told = isinstance(error, str)
+        what = f"{self.place}: {status} {error[:300] if is_told else 'without a reason'}"
+        if status == 413 or (status in (400, 422) and is_told):
             return Answer("split", said=what)
         if status in (408, 429) or status >= 500:
             return Answer("later", said=what, retry_seconds=float(asked) if asked.isdecimal() else 0.0)
-        remedy = _REMEDIES.get(status, _REMEDIES[404])
-        return Answer("kept", said=f"{what}; {remedy}")
+        return Answer("kept", said=what if is_told else f"{what}; {_REMEDIES.get(status, _REMEDIES[404])}")
 
 
 def _told(said: bytes) -> dict[str, Any]:

@@ -71,6 +71,11 @@ class Lane:
                 raise
             self._lock = lock
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it was made, and is ours still."""
+        return self._lock is not None
+
     def segments(self) -> list[Path]:
         """Its segments, oldest first."""
         try:

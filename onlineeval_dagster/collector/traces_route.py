@@ -6,6 +6,7 @@ Good spans are kept whatever stands beside them; the others are counted in `part
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -14,11 +15,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from onlineeval_dagster.collector.events_route import Answer, Route
 from onlineeval_dagster.collector.gate import Headers
-from onlineeval_dagster.collector.intake import judge
+from onlineeval_dagster.collector.intake import Taken, Terms, judge
 from onlineeval_dagster.collector.otlp import PROTOBUF, Decoded, log_events, span_events
 from onlineeval_dagster.errors import RequestRefused
 
 _LARGE = 2**17
+"""A body beyond this is read in a thread: a span costs several times what an event of its size does."""
+
 _FORM = {True: (b"content-type", b"application/x-protobuf"), False: (b"content-type", b"application/json")}
 
 
@@ -37,17 +40,24 @@ class OtlpRoute(Route):
         body = await self._gate.read(headers, receive)
         terms = self._terms if key is None else replace(self._terms, environment=key.environment)
         said, now = headers.get(b"content-type", ""), self._clock()
-        decoded = await asyncio.to_thread(self._read, body, said) if len(body) > _LARGE else self._read(body, said)
-        if len(decoded.events) > terms.batch_events:
-            most = f"more than the {terms.batch_events:,} of one request"
-            raise RequestRefused(f"body: {len(decoded.events):,} spans, {most}; send them in several", status=413)
-        taken = judge(decoded.events, terms=terms, cleaner=self._cleaner, now=now)
-        taken.refused += decoded.refused
+        if len(body) > _LARGE:
+            taken = await asyncio.to_thread(self._take, body, said, terms, now)
+        else:
+            taken = self._take(body, said, terms, now)
         if key is not None:
             self._gate.rate.pay(key.name, len(taken.lines) + len(taken.refused))
         await self.keep(taken)
         reason = f"{len(taken.refused)} refused, the first: {taken.refused[0][1]}" if taken.refused else ""
         return 200, self._told(len(taken.refused), reason, is_protobuf(headers)), _FORM[is_protobuf(headers)]
+
+    def _take(self, body: bytes, content_type: str, terms: Terms, now: datetime) -> Taken:
+        decoded = self._read(body, content_type)
+        if len(decoded.events) > terms.batch_events:
+            most = f"more than the {terms.batch_events:,} of one request"
+            raise RequestRefused(f"body: {len(decoded.events):,} spans, {most}; send them in several", status=413)
+        taken = judge(decoded.events, terms=terms, cleaner=self._cleaner, now=now)
+        taken.refused += decoded.refused
+        return taken
 
     def refusal(self, error: RequestRefused, headers: Headers) -> tuple[bytes, tuple[bytes, bytes]]:
         """OTLP wants google.rpc.Status in the request's own form."""

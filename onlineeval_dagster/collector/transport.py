@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from onlineeval_dagster.errors import LogError
 from onlineeval_dagster.log.writer import ROTATE_BYTES, ROTATE_SECONDS, SegmentWriter, after_fork
@@ -35,6 +35,7 @@ LOSS_MARK = b'"name":"' + LOSS_NAME.encode() + b'"'
 
 _CROWD_SECONDS, _CROWD_SECONDS_ON_LOOP = 0.005, 0.001  # the wait for other threads' appends to a healthy disk
 _CHORE_SECONDS = 1.0
+_LOSS_SECONDS = 60.0
 _RETRY_SECONDS = 0.25
 _CLOSE_SECONDS = 2.0
 _BATCH_BYTES = 2**18
@@ -74,6 +75,13 @@ class Transport(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class TellsLosses(Protocol):
+    """A transport that can write down, on its own behalf, how much was lost on this side."""
+
+    def tell_losses(self, loss_line: Callable[[], bytes | None]) -> None: ...
+
+
 class LocalLog:
     """Appends to a segment of this process below `folder`. Safe under threads, asyncio and fork.
 
@@ -105,6 +113,7 @@ class LocalLog:
             make_folder=make_folder,
         )
         self._buffer_bytes, self._wait_seconds = buffer_bytes, wait_seconds
+        self._loss_line: Callable[[], bytes | None] = lambda: None
         self._begin()
         after_fork(self)
 
@@ -133,12 +142,18 @@ class LocalLog:
         deferred, lost = len(self._buffer), self._dropped
         return Counters(captured=self._captured + self._flushed, deferred=deferred, dropped=lost)
 
+    def tell_losses(self, loss_line: Callable[[], bytes | None]) -> None:
+        """Append what `loss_line` returns, now and then and at the end: the line of no call, counted nowhere."""
+        self._loss_line = loss_line
+
     def close(self) -> None:
         """Write what is in memory and seal the segment, within some seconds. What is sent later is dropped."""
         with self._changed:
             self._deadline = monotonic() + _CLOSE_SECONDS
             self._slow = True
             self._changed.notify_all()
+        if self._thread is None and self._has_losses():
+            self._start()
         if self._thread is not None:
             self._thread.join(_CLOSE_SECONDS + _RETRY_SECONDS)
 
@@ -155,6 +170,7 @@ class LocalLog:
         self._size = self._flushed = self._captured = self._dropped = self._queued = 0
         self._is_waiting = self._is_hopeless = self._is_troubled = False
         self._deadline: float | None = None
+        self._untold: bytes | None = None
         self._slow = False
         self._thread: threading.Thread | None = None
 
@@ -195,7 +211,7 @@ class LocalLog:
             self._thread = None
 
     def _work(self) -> None:
-        chores_at = monotonic() + _CHORE_SECONDS
+        chores_at, losses_at = monotonic() + _CHORE_SECONDS, monotonic() + _LOSS_SECONDS
         failed = False
         while True:
             with self._changed:
@@ -206,6 +222,7 @@ class LocalLog:
                 is_over = self._is_over()
                 batch = self._next_lines(_BATCH_BYTES if not failed else 1)
             if is_over:
+                self._write_losses()
                 self._mended(self._writer.seal)
                 return
             if batch:
@@ -213,6 +230,18 @@ class LocalLog:
             if not failed and monotonic() > chores_at:
                 chores_at = monotonic() + _CHORE_SECONDS
                 self._mended(self._writer.rotate)
+            if not failed and monotonic() > losses_at:
+                losses_at = monotonic() + _LOSS_SECONDS
+                self._write_losses()
+
+    def _has_losses(self) -> bool:
+        if self._untold is None:
+            self._untold = self._loss_line()
+        return self._untold is not None
+
+    def _write_losses(self) -> None:
+        if self._has_losses() and self._mended(lambda: self._writer.append(self._untold or b"\n")):
+            self._untold = None
 
     def _is_over(self) -> bool:
         """Whether we are closed and all is written, or there is no more time for it."""

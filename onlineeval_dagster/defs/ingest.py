@@ -6,8 +6,10 @@ import dagster as dg
 
 from onlineeval_dagster.contracts.base import LogEvent
 from onlineeval_dagster.contracts.tables import TABLES
-from onlineeval_dagster.defs.place import Place
+from onlineeval_dagster.defs.place import Place, told_plainly
 from onlineeval_dagster.defs.tables import RETRIES, listed, table_spec
+from onlineeval_dagster.errors import QueueError
+from onlineeval_dagster.lake.drained import drain_into_log
 from onlineeval_dagster.lake.ingest import Ingested
 from onlineeval_dagster.lake.ingest import ingest as ingest_log
 from onlineeval_dagster.log.segments import encode, open_log
@@ -30,6 +32,8 @@ INGESTED = [*FROM_THE_LOG, "trace_states"]
 def ingest(context: dg.AssetExecutionContext, place: Place) -> Iterator[dg.MaterializeResult]:
     """Pull everything that is ready in the log into the lake, exactly once; then what complete traces make."""
     settings, lake = place.settings(), place.lake()
+    with told_plainly():
+        _drain(context, place)
     with place.stage("traces"):
         done = ingest_log(settings, lake, now=place.now())
         with open_log(settings, door="traces") as log:
@@ -56,6 +60,21 @@ def ingest(context: dg.AssetExecutionContext, place: Place) -> Iterator[dg.Mater
             "days": listed(traces.days),
         },
     )
+
+
+def _drain(context: dg.AssetExecutionContext, place: Place) -> None:
+    """What waits in the queue into the log, where one is configured. A broker that is away does not hold up the log."""
+    settings = place.settings()
+    if not settings.queue:
+        return
+    try:
+        done = drain_into_log(settings, place.lake(), settings.queue, now=place.now())
+    except QueueError as error:
+        context.log.warning(f"{error}; what is in the log is taken in meanwhile")
+    else:
+        context.log.info(f"{done.events} events and {done.refused} other messages came out of the queue")
+        if done.lost:
+            context.log.warning(f"{done.lost} messages of the queue were deleted by the broker before they were read")
 
 
 def _append(log: SegmentWriter, events: Sequence[LogEvent]) -> None:

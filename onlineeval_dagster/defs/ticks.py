@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import dagster as dg
 
-from onlineeval_dagster.contracts.tables import TABLES
+from onlineeval_dagster.defs.keeping import NIGHT
 from onlineeval_dagster.defs.place import Place
 from onlineeval_dagster.defs.tables import FULL
-from onlineeval_dagster.lake.ingest import prune
+from onlineeval_dagster.errors import OnlineEvalError
 from onlineeval_dagster.lake.scan import first_rows, rows
 from onlineeval_dagster.lake.waiting import waiting_key
 from onlineeval_dagster.progress import waiting
@@ -33,17 +33,25 @@ report = dg.define_asset_job(
 
 @dg.op(pool="lake")
 def tidy(context: dg.OpExecutionContext, place: Place) -> None:
-    """Merge the parts of days that have several; remove files that nothing needs and segments ingested a week ago."""
-    lake = place.lake()
-    for segment in prune(place.settings(), lake, now=place.now()):
-        context.log.info(f"segment {segment} removed from the log")
-    for table in TABLES:
-        merged, removed = lake.compact(table), lake.vacuum(table)
-        if merged or removed:
-            context.log.info(f"{table}: {merged} days merged, {removed} files removed")
+    """Finish erasures, let go what is older than retention.toml allows, merge and clean the lake, forget old runs.
+
+    One that fails keeps none of the others from being done; the op fails at the end.
+    """
+    failed = []
+    for name, work in NIGHT.items():
+        try:
+            for line in work(place, context.instance):
+                context.log.info(line)
+        except OnlineEvalError as error:
+            failed.append(f"{name}: {error}")
+    if failed:
+        raise dg.Failure("\n".join(failed))
 
 
-@dg.job(description="Compact the lake's days and remove what no version needs.", executor_def=dg.in_process_executor)
+@dg.job(
+    description="Finish erasures, apply retention, compact the lake's days, remove what no version needs.",
+    executor_def=dg.in_process_executor,
+)
 def tidy_lake() -> None:
     tidy()
 

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +24,7 @@ from onlineeval_dagster.settings import Settings
 DEEPEST = 64  # as the collector takes; what lies deeper is cut, for it cannot be looked at without end
 CUT = "[cut: nested too deep]"
 _KEY = re.compile(r"u_[a-z2-7]{26}", re.ASCII).fullmatch
+_MOST_SHAPES = 256
 _BETWEEN = "\x00"  # no rule matches it, so nothing is found across two texts
 
 
@@ -33,6 +34,18 @@ class _Plan:
 
     texts: tuple[str, ...]
     known: frozenset[str]
+    seen: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
+
+    def looked_at(self, event: dict[str, Any]) -> tuple[str, ...]:
+        """The fields of an event that are looked at, also those that no contract knows."""
+        fields = tuple(event)
+        names = self.seen.get(fields)
+        if names is None:
+            names = tuple(name for name in fields if name in self.texts or name not in self.known)
+            # Clients choose the names of unknown fields: what is remembered has a bound.
+            if len(self.seen) < _MOST_SHAPES and self.known.issuperset(fields):
+                self.seen[fields] = names
+        return names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,43 +67,42 @@ class Privacy:
         """
         kind = event.get("kind")
         plan = (self.plans.get(kind) if type(kind) is str else None) or self.plans[""]
-        names = plan.texts
-        if not plan.known.issuperset(event):
-            names = (*names, *[name for name in event if name not in plan.known])
+        names = plan.looked_at(event)
         texts: list[str] = []
         has_user = False
         for name in names:
-            value = event.get(name)
+            value = event[name]
             if type(value) is str:
                 texts.append(value)
                 has_user |= name in self.user_fields
             elif value:
                 has_user |= self._gather(value, texts, name) or name in self.user_fields
-        changed: dict[str, Any] = {}
+        changed: dict[str, Any] | None = None
         if (texts and self._concerns(texts)) or has_user:
-            for name in names:
-                value = event.get(name)
-                if (
-                    value is not None
-                    and (new := self._cleaned(value, "" if name == "attributes" else name)) is not value
-                ):
-                    changed[name] = new
+            changed = self._changes(event, names)
         if self.hashes_users:
-            self._hash_user(event, kind, changed)
-        return {**event, **changed} if changed else event
+            user = event.get("user_id")
+            if user is not None and (key := self._key_of(user)) != user:
+                changed = changed or {}
+                changed["user_id"] = key
+            if kind == "exposure" and event.get("unit", "user") == "user":
+                unit = event.get("unit_id")
+                if unit is not None and (key := self._key_of(unit)) != unit:
+                    changed = changed or {}
+                    changed["unit_id"] = key
+        return event | changed if changed else event
 
     def user_key(self, user_id: str) -> str:
         """The key that stands for a user in everything written down; `user_id` itself where hashing is off."""
         return self.make_key(user_id) if self.hashes_users else user_id
 
-    def _hash_user(self, event: dict[str, Any], kind: Any, changed: dict[str, Any]) -> None:
-        user = event.get("user_id")
-        if user is not None and (key := self._key_of(user)) != user:
-            changed["user_id"] = key
-        if kind == "exposure" and event.get("unit", "user") == "user":
-            unit = event.get("unit_id")
-            if unit is not None and (key := self._key_of(unit)) != unit:
-                changed["unit_id"] = key
+    def _changes(self, event: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+        changed: dict[str, Any] = {}
+        for name in names:
+            value = event[name]
+            if value is not None and (new := self._cleaned(value, "" if name == "attributes" else name)) is not value:
+                changed[name] = new
+        return changed
 
     def _key_of(self, user: Any) -> Any:
         if type(user) is str:
@@ -105,7 +117,7 @@ class Privacy:
         for hint in self.hints:
             if hint(together):
                 return True
-        return any(rule.hint(text) for rule in self.own_rules for text in texts)
+        return bool(self.own_rules) and any(rule.hint(text) for rule in self.own_rules for text in texts)
 
     def _gather(self, value: Any, texts: list[str], path: str, depth: int = 0) -> bool:
         """Put every text within `value` into `texts`; whether a user's id or something too deep is there."""

@@ -24,9 +24,12 @@ _SHARES = {"with_implicit": "implicit", "with_explicit": "explicit", "with_autom
 def hours_shown(lake: Lake, *, since: datetime) -> Table | None:
     """One row an hour and source, newest first, from the hour of `since` on; None where nothing came in."""
     found = _sums(lake, "hour, source", since)
-    table = Table(title="Lines by hour (UTC) and source; answers, and the share of them with … signals")
+    table = Table(
+        title="Lines by hour (UTC) and source; answers, and the share of them with … signals", title_justify="left"
+    )
     for name in ("hour", "source", *_NUMBERS.values(), "answers", *_SHARES.values()):
-        table.add_column(name, justify="left" if name in ("hour", "source") else "right")
+        is_head = name in ("hour", "source")
+        table.add_column(name, justify="left" if is_head else "right", no_wrap=is_head)
     for row in found:
         shares = (_share(row[name], row["responses"]) for name in _SHARES)
         answers = f"{row['responses']:,}"
@@ -39,7 +42,7 @@ def sources_shown(lake: Lake, *, since: datetime, waiting: Mapping[str, int]) ->
     found = {row["source"]: row for row in _sums(lake, "source", since)}
     table = Table(title="Lines of the last 24 hours, by source", title_justify="left")
     for name in ("source", *_NUMBERS.values(), "waiting in the log"):
-        table.add_column(name, justify="left" if name == "source" else "right")
+        table.add_column(name, justify="left" if name == "source" else "right", no_wrap=name == "source")
     for source in sorted(found.keys() | waiting):
         numbers = _numbers(found[source]) if source in found else ["0"] * len(_NUMBERS)
         table.add_row(source, *numbers, f"{waiting[source]:,} bytes" if source in waiting else "")

@@ -34,10 +34,11 @@ class Span:
 class Queue(Protocol):
     """A topic, stream or queue of one broker. Every method raises QueueError with place and remedy, never a password.
 
-    door      kafka, rabbitmq or sqs: the log's door for what comes out of it
-    identity  8 hex digits of broker and topic: the same topic elsewhere, or made anew, is another one
-    topic     its name
-    shown     its address without user and password
+    door        kafka, rabbitmq or sqs: the log's door for what comes out of it
+    identity    8 hex digits of broker and topic: the same topic elsewhere, or made anew, is another one
+    topic       its name
+    shown       its address without user and password
+    most_bytes  the longest line that it takes
     """
 
     @property
@@ -51,6 +52,9 @@ class Queue(Protocol):
 
     @property
     def shown(self) -> str: ...
+
+    @property
+    def most_bytes(self) -> int: ...
 
     def append(self, lines: Sequence[bytes]) -> None:
         """Send each line as one message; returns once the broker has acknowledged all of them."""

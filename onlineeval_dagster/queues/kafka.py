@@ -15,6 +15,7 @@ from onlineeval_dagster.queues.interface import Message, Span
 _OURS = ("group", "generation")
 _SECONDS = 15.0
 _AT_ONCE = 1000
+_LARGEST, _FRAME = 1_000_000, 1_000  # librdkafka's own limit of a message, and what it adds to one
 _PATIENCE = 0.2
 
 
@@ -30,6 +31,8 @@ class Kafka:
         if not address.hosts or not address.path or "/" in address.path:
             raise SettingsError(f"{address.shown}: no broker or no topic; write it as {FORMS[0]}")
         self.topic, self.shown = address.path, address.shown
+        largest = address.options.get("message.max.bytes", str(_LARGEST))
+        self.most_bytes = (int(largest) if largest.isdigit() else _LARGEST) - _FRAME
         self._address, self._seconds = address, seconds
         self._told: KafkaError | None = None
         self._settings = _client_settings(address) | {"error_cb": self._hear, "log_level": 0}
@@ -149,6 +152,7 @@ class Kafka:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",  # what is gone is counted, never skipped
                 "allow.auto.create.topics": False,
+                "fetch.wait.max.ms": 50,  # we read to a known end; a fetch that waits holds up the next partition
             }
             self._consumer = Consumer(self._settings | ours)
         return self._consumer

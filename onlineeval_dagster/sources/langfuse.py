@@ -69,6 +69,11 @@ def export_score(row: Row, opened: Opened, response_at: datetime | None) -> Iter
     number, words = _number(value.get("value")), value.get("string_value")
     if isinstance(value.get("value"), str) and number is None:
         words = words or value["value"]
+    said = words
+    if data_type == "CORRECTION":
+        raise Unusable("data_type: a correction is a better answer, not a score; scores are read")
+    if data_type == "TEXT":  # its words are no category
+        words = None
     kept = ("observation_id", "config_id", "queue_id", "data_type", "source")
     score = Score(
         identity=f"langfuse:{value.get('id')}",
@@ -78,7 +83,7 @@ def export_score(row: Row, opened: Opened, response_at: datetime | None) -> Iter
         said_at=_time(value, "timestamp"),
         value=bool(number) if data_type == "BOOLEAN" and number is not None else number,
         words=words,
-        comment=value.get("comment"),
+        comment=value.get("comment") or (said if data_type == "TEXT" else None),
         said_by=said_by(opened, name, is_person=source == "ANNOTATION"),
         who=_who(value, metadata, source),
         version=next((str(metadata[version]) for version in _VERSIONS if metadata.get(version)), None),

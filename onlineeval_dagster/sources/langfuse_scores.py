@@ -6,6 +6,7 @@ further back. Traces come by the files of its export, or as OpenTelemetry; a sco
 
 import base64
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from onlineeval_dagster.errors import SettingsError
@@ -48,10 +49,10 @@ def read_scores(opened: Opened, cursor: Cursor) -> Iterator[Item]:
         for value in langfuse.rows(page, PATH):
             number += 1
             row = Row(file=opened.place, number=number, value=_as_exported(value), text=as_text(value))
+            if not before.is_new(digest(value)[:16], _said_at(value)):
+                continue
             try:
-                at = moment(value.get("timestamp"), "timestamp", None)
-                if at is None or before.is_new(digest(value)[:16], at):
-                    yield from list(export_score(row, opened, None))
+                yield from list(export_score(row, opened, None))
             except Unusable as error:
                 yield bad(row, str(error))
     yield from before.reached(lag)
@@ -60,6 +61,13 @@ def read_scores(opened: Opened, cursor: Cursor) -> Iterator[Item]:
 def _next(page: dict[str, Any]) -> Any:
     meta = page.get("meta")
     return meta.get("cursor") if isinstance(meta, dict) else None
+
+
+def _said_at(value: dict[str, Any]) -> datetime | None:
+    try:
+        return moment(value.get("timestamp"), "timestamp", UTC)
+    except Unusable:
+        return None
 
 
 def _as_exported(value: dict[str, Any]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def _answer(row: Row, info: Mapping[str, Any], opened: Opened) -> Iterator[LogEv
     tags = {name: found for name, found in _map(info.get("tags")).items() if not name.startswith("mlflow.")}
     rest = {"tags": tags, "metadata": {n: v for n, v in metadata.items() if not n.startswith("mlflow.trace")}}
     rest["expectations"] = {
-        str(each.get("name")): _map(each.get("expectation")).get("value")
+        str(each.get("assessment_name") or each.get("name")): _map(each.get("expectation")).get("value")
         for each in _list(info.get("assessments"))
         if each.get("expectation") is not None
     }

@@ -31,7 +31,7 @@ def read_traces(paths: Sequence[Path], opened: Opened) -> Iterator[LogEvent | Ba
                 yield from list(_answer(row, value, opened))
             except Unusable as error:
                 yield bad(row, str(error))
-            for place, (author, said) in enumerate(_scores(value)):
+            for place, author, said in _scores(value):
                 try:
                     yield from list(_opinion(author, said, value, opened))
                 except Unusable as error:
@@ -70,18 +70,18 @@ def _answer(row: Row, value: Mapping[str, Any], opened: Opened) -> Iterator[LogE
     yield from events(row, fields, _time(value), [], plain(rest), opened.defaults)
 
 
-def _scores(value: Mapping[str, Any]) -> Iterator[tuple[str | None, dict[str, Any]]]:
-    """Author and score, one for each author where several gave it: what stands above them is only their mean."""
+def _scores(value: Mapping[str, Any]) -> Iterator[tuple[int, str | None, dict[str, Any]]]:
+    """Place, author and score, one for each author where several gave it: what stands above them is only their mean."""
     found = decoded(value.get("feedback_scores"))
-    for said in found if isinstance(found, list) else ():
+    for place, said in enumerate(found if isinstance(found, list) else []):
         if not isinstance(said, dict):
             continue
         authors = said.get("value_by_author")
         if isinstance(authors, dict) and authors:
             for author, own in authors.items():
-                yield author, {**said, **(own if isinstance(own, dict) else {})}
+                yield place, author, {**said, **(own if isinstance(own, dict) else {})}
         else:
-            yield said.get("last_updated_by") or said.get("created_by") or said.get("author"), said
+            yield place, said.get("last_updated_by") or said.get("created_by") or said.get("author"), said
 
 
 def _opinion(

@@ -58,7 +58,7 @@ def _new(opened: Opened, before: Sent, found: list[dict[str, Any]], places: dict
         row = Row(file=opened.place, number=number, value=value, text=as_text(value))
         event = event_of(row, opened, places.get)
         if isinstance(event, BadRow):
-            mark, at = digest(value)[:16], before.last or opened.defaults.now
+            mark, at = digest(value)[:16], None
         else:
             mark, at = event.event_id[-32:], _met_at(event, places) or event.occurred_at
         if before.is_new(mark, at):

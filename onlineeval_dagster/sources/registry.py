@@ -86,6 +86,13 @@ def dialect_of(source: Source, place: str) -> Dialect:
     return DIALECTS[source.dialect]
 
 
+def check_sources(sources: Mapping[str, Source]) -> None:
+    """Raise SourceError unless every configured source has a dialect that there is, and maps fields of ours."""
+    for name, source in sources.items():
+        dialect_of(source, f"sources.toml: sources.{name}")
+        columns(source.map)
+
+
 def read_source(
     dialect: str,
     paths: Sequence[Path],

@@ -14,16 +14,20 @@ REMEMBERED = 50_000
 
 @dataclass(slots=True)
 class Sent:
-    """`last` is the newest time read; `marks` names what was sent, each with the time (s) by which it is met again."""
+    """`last` is the newest time read; `marks` names what was sent, each with the time (s) by which it is met again.
+
+    A bad row may have no time: it is remembered all the same, or it would be quarantined anew at each pull.
+    """
 
     last: datetime | None = None
-    marks: dict[str, int] = field(default_factory=dict)
+    marks: dict[str, int | None] = field(default_factory=dict)
 
-    def is_new(self, mark: str, at: datetime) -> bool:
+    def is_new(self, mark: str, at: datetime | None) -> bool:
         """Whether it was not sent yet; it counts as sent from now on."""
-        self.last = at if self.last is None else max(self.last, at)
+        if at is not None:
+            self.last = at if self.last is None else max(self.last, at)
         known = mark in self.marks
-        self.marks.setdefault(mark, int(at.timestamp()))
+        self.marks.setdefault(mark, None if at is None else int(at.timestamp()))
         return not known
 
     def since(self, start: datetime | None, lag: float) -> datetime | None:
@@ -37,7 +41,7 @@ class Sent:
         if self.last is None:
             return
         begin = int((self.last - timedelta(seconds=lag)).timestamp())
-        again = [[mark, at] for mark, at in self.marks.items() if at >= begin]
+        again = [[mark, at] for mark, at in self.marks.items() if at is None or at >= begin]
         yield Reached(cursor={"last": self.last.isoformat(), "seen": again[-REMEMBERED:]})
 
 

@@ -12,7 +12,7 @@ from onlineeval_dagster.catalog.load import ResponseSpan
 from onlineeval_dagster.contracts.base import LogEvent
 from onlineeval_dagster.contracts.events import Response
 from onlineeval_dagster.traces import genai, openinference
-from onlineeval_dagster.traces.evaluations import EVENT, Evaluation, as_event, evaluations_of
+from onlineeval_dagster.traces.evaluations import Evaluation, as_event, evaluations_of
 from onlineeval_dagster.traces.named import CALL_ID
 from onlineeval_dagster.traces.said import Said, Step, a_text
 
@@ -74,7 +74,7 @@ def _trees(steps: Sequence[Step]) -> list[_Node]:
     """The roots, the likeliest first. Events of the log stand with the span they speak of; each span counts once."""
     told: dict[str | None, list[dict]] = {}
     for step in steps:
-        if step.record == "log" and step.name != EVENT:
+        if step.record == "log":
             told.setdefault(step.span_id, []).append({"name": step.name, "attributes": dict(step.attributes)})
     nodes: dict[str, _Node] = {}
     for step in steps:

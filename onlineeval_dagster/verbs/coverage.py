@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from onlineeval_dagster.settings import load_settings
+from onlineeval_dagster.terminal import printed_on
 
 
 def coverage(
@@ -18,7 +18,7 @@ def coverage(
     from onlineeval_dagster.quality.closing import close
     from onlineeval_dagster.quality.shown import hours_shown
 
-    out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    out = printed_on()
     settings = load_settings()
     lake = Lake(settings.lake_folder)
     table = hours_shown(lake, since=datetime.now(UTC) - timedelta(days=days))

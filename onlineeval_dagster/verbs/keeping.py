@@ -1,6 +1,5 @@
 """`onlineeval erase`, `retention`, `backup` and `restore`: what leaves this home, and what is kept of it elsewhere."""
 
-import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from rich.console import Console
 
 from onlineeval_dagster.errors import KeepingError
 from onlineeval_dagster.settings import Settings, load_settings
+from onlineeval_dagster.terminal import printed_on
 
 if TYPE_CHECKING:
     from onlineeval_dagster.keeping.erasure import Erased
@@ -28,9 +28,9 @@ def erase(
     from onlineeval_dagster.keeping.erasure import ask, resume, work
 
     out, settings, now = _out(), load_settings(), datetime.now(UTC)
-    kind, names = _whom(settings, user=user, session=session, response=response)
     if not settings.home.is_dir():
         raise KeepingError(f"erase: no home at {settings.home}; set ONLINEEVAL_HOME to the one to erase from")
+    kind, names = _whom(settings, user=user, session=session, response=response)
     resume(settings, now=now)  # what was asked for before goes first
     done = work(settings, ask(settings, kind, names, now=now), now=now)
     for line in _told(done, kind):
@@ -52,14 +52,13 @@ def _whom(
     """What one option asks for, with each form in which its id may be kept."""
     from onlineeval_dagster.privacy.policy import load_privacy
 
-    asked: list[tuple[Kind, str | None]] = [("user", user), ("session", session), ("response", response)]
-    given = [(kind, name) for kind, name in asked if name is not None]
+    asked: dict[Kind, str | None] = {"user": user, "session": session, "response": response}
+    given = [(kind, name) for kind, name in asked.items() if name is not None]
     if len(given) != 1:
         raise KeepingError(f"erase: {len(given)} options given; say one of --user ID, --session ID, --response ID")
     kind, name = given[0]
     # Kept as it came before user ids were hashed, and as its key since.
-    forms = [name, load_privacy(settings).user_key(name)] if kind == "user" and name else [name]
-    return kind, sorted(set(forms))
+    return kind, [name, load_privacy(settings).user_key(name)] if kind == "user" and name else [name]
 
 
 def _told(done: "Erased", kind: "Kind") -> Iterable[str]:
@@ -142,4 +141,4 @@ def _number(count: int, word: str) -> str:
 
 
 def _out() -> Console:
-    return Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    return printed_on()

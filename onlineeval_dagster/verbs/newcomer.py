@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from onlineeval_dagster.errors import CatalogError, SourceError
 from onlineeval_dagster.settings import PACKAGED_CATALOG, load_settings
+from onlineeval_dagster.terminal import printed_on
 from onlineeval_dagster.verbs.sources import column_map, instant
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from onlineeval_dagster.newcomer.cost import JudgeCost
     from onlineeval_dagster.newcomer.survey import Survey
 
-out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+out = printed_on()
 
 
 def init(

@@ -1,16 +1,15 @@
 """`onlineeval drain`: what other machines sent into a queue, into this home's log."""
 
-import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from onlineeval_dagster.errors import SettingsError
 from onlineeval_dagster.settings import load_settings
+from onlineeval_dagster.terminal import printed_on
 
-out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+out = printed_on()
 
 
 def drain(

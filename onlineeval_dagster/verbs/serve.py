@@ -1,21 +1,27 @@
 """`onlineeval serve` and `onlineeval keys …`: the collector, and who may send to it."""
 
-import sys
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 
-from onlineeval_dagster.settings import load_settings
+from onlineeval_dagster.settings import Settings, load_settings
+from onlineeval_dagster.terminal import printed_on
+
+if TYPE_CHECKING:
+    from onlineeval_dagster.privacy.policy import Privacy
 
 keys_app = typer.Typer(no_args_is_help=True, help="API keys of the collector.")
-out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+out = printed_on()
 
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Where to listen; ONLINEEVAL_SERVE_HOST by default.")] = None,
     port: Annotated[int | None, typer.Option(help="0 takes a free one; ONLINEEVAL_SERVE_PORT by default.")] = None,
+    queue: Annotated[
+        str | None, typer.Option(help="Send to this queue instead of the log: see onlineeval drain.", metavar="URL")
+    ] = None,
 ) -> None:
     """Take events over HTTP: /v1/events, /healthz, /readyz, /metrics. Ends on SIGTERM with all of it kept."""
     from onlineeval_dagster.collector.listen import listen
@@ -23,7 +29,35 @@ def serve(
 
     told = {"serve_host": host, "serve_port": port}
     settings = load_settings(**{name: value for name, value in told.items() if value is not None})
-    listen(settings, privacy=load_privacy(settings), tell=lambda said: print(said, flush=True))
+    privacy = load_privacy(settings)
+    if queue is None:
+        listen(settings, privacy=privacy, tell=_tell)
+    else:
+        _serve_to(queue, settings, privacy)
+
+
+def _serve_to(url: str, settings: Settings, privacy: "Privacy") -> None:
+    """Serve with a queue for a log, one client of the broker a door: each has a thread of its own."""
+    from onlineeval_dagster.collector.listen import listen
+    from onlineeval_dagster.queues.registry import open_queue
+    from onlineeval_dagster.queues.transport import QueueSink
+
+    with ExitStack() as stack:
+
+        def opened(_: str) -> QueueSink:
+            return QueueSink(stack.enter_context(closing(open_queue(url))))
+
+        with closing(open_queue(url)) as known:
+            known.append([])  # makes what can be made
+            known.spans()  # a broker that is away is told now, not to the first request
+        # What the broker would refuse is refused at the door: a whole group would fail with it.
+        most = min(settings.serve_event_bytes, known.most_bytes)
+        settings = settings.model_copy(update={"serve_event_bytes": most})
+        listen(settings, privacy=privacy, tell=_tell, opened=opened, where=f"queue {known.shown}")
+
+
+def _tell(said: str) -> None:
+    print(said, flush=True)
 
 
 @keys_app.command("add")

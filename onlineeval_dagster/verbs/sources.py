@@ -1,17 +1,16 @@
 """`onlineeval import` and `onlineeval sources`: other systems' rows through the front door."""
 
-import sys
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 
 from onlineeval_dagster.errors import SourceError
 from onlineeval_dagster.settings import Settings, load_settings
+from onlineeval_dagster.terminal import printed_on
 
-out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+out = printed_on()
 _FILES = "jsonl"
 
 

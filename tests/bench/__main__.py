@@ -23,11 +23,14 @@ from rich.table import Table
 
 from onlineeval_dagster.settings import load_settings
 from tests.bench import ingest as log_ingest
+from tests.bench.collector import collector
+from tests.bench.endpoint import endpoint
 from tests.bench.faults import faults
 from tests.bench.large import history, rebuild, stages
 from tests.bench.measured import Measured
 from tests.bench.redaction import redaction
 from tests.bench.small import nothing_new, tick
+from tests.bench.track import track
 
 RESULTS = Path(__file__).parent / "results"
 LINES, ROUNDS = 1_000_000, 3
@@ -91,10 +94,13 @@ BENCHMARKS: dict[str, Callable[[Path], list[Measured]]] = {
     "ingest": ingest,
     "import": imported,
     "redaction": redaction,
+    "collector": collector,
     "stages": stages,
     "history": history,
     "rebuild": rebuild,
     "faults": faults,
+    "track": track,
+    "endpoint": endpoint,
 }
 
 

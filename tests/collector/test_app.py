@@ -4,11 +4,13 @@ import asyncio
 import gzip
 from datetime import UTC, datetime
 from pathlib import Path
+from time import perf_counter
 
 import httpx
 import orjson
 import pytest
 import zstandard
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -138,6 +140,74 @@ def test_spans_are_taken_in_protobuf_and_answered_in_it(tmp_path: Path) -> None:
     assert ExportTraceServiceResponse.FromString(answer.content).partial_success.rejected_spans == 1
     assert [event["kind"] for event in logged(tmp_path)] == ["span"]
     assert ask(app, "POST", "/v1/traces", content=b"\xff", headers=headers).status_code == 400
+
+
+def test_spans_are_taken_in_json_and_answered_in_it(tmp_path: Path) -> None:
+    started = str(int(datetime.now(UTC).timestamp()) * 10**9)
+    span = {"traceId": "5b" * 16, "spanId": "a1" * 8, "name": "chat", "startTimeUnixNano": started}
+    said = {"resourceSpans": [{"scopeSpans": [{"spans": [span, span | {"spanId": "xyz"}, {"name": 7}]}]}]}
+    app = app_at(tmp_path)
+    answer = ask(app, "POST", "/v1/traces", json=said)
+    assert answer.status_code == 200
+    told = answer.json()["partialSuccess"]
+    assert told["rejectedSpans"] == "2"
+    assert told["errorMessage"].startswith("2 refused, the first: spanId: ")
+    assert [(event["kind"], event["event_id"]) for event in logged(tmp_path)] == [("span", "5b" * 16 + ":" + "a1" * 8)]
+    said["resourceSpans"][0]["scopeSpans"][0]["spans"] = [span]
+    assert ask(app, "POST", "/v1/traces", json=said).json() == {}
+    for bad in (b"", b"[]", b"{", b'{"resourceSpans": 7}'):
+        refused = ask(app, "POST", "/v1/traces", content=bad, headers={"content-type": "application/json"})
+        assert refused.status_code == 400
+        assert "; send" in refused.json()["message"]
+    assert ask(app, "POST", "/v1/traces", content=b"x", headers={"content-type": "text/plain"}).status_code == 415
+
+
+def test_evaluations_come_as_log_records_in_protobuf_and_json(tmp_path: Path) -> None:
+    request = ExportLogsServiceRequest()
+    records = request.resource_logs.add().scope_logs.add().log_records
+    now = int(datetime.now(UTC).timestamp()) * 10**9
+    records.add(event_name="gen_ai.evaluation.result", time_unix_nano=now, trace_id=b"1" * 16, span_id=b"2" * 8)
+    records.add(time_unix_nano=now)
+    app = app_at(tmp_path)
+    headers = {"content-type": "application/x-protobuf"}
+    answer = ask(app, "POST", "/v1/logs", content=request.SerializeToString(), headers=headers)
+    assert ExportLogsServiceResponse.FromString(answer.content).partial_success.rejected_log_records == 1
+    record = {"eventName": "gen_ai.evaluation.result", "timeUnixNano": str(now), "attributes": []}
+    said = {"resourceLogs": [{"scopeLogs": [{"logRecords": [record, {"timeUnixNano": str(now)}]}]}]}
+    assert ask(app, "POST", "/v1/logs", json=said).json()["partialSuccess"]["rejectedLogRecords"] == "1"
+    assert [(event["record"], event["name"]) for event in logged(tmp_path)] == [("log", "gen_ai.evaluation.result")] * 2
+
+
+def test_a_large_trace_is_read_beside_the_event_loop(tmp_path: Path) -> None:
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    started = int(datetime.now(UTC).timestamp() * 1e9)
+    for number in range(2_000):
+        made = spans.add(trace_id=b"1" * 16, span_id=number.to_bytes(8), name="x" * 200, start_time_unix_nano=started)
+        made.attributes.add(key="a").value.string_value = "b" * 100
+    app, body = app_at(tmp_path, serve_batch_events=2_000), request.SerializeToString()
+    headers = {"content-type": "application/x-protobuf"}
+    longest = 0.0
+
+    async def sending() -> httpx.Response:
+        nonlocal longest
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            waiting = asyncio.create_task(client.post("/v1/traces", content=body, headers=headers))
+            while not waiting.done():
+                before = perf_counter()
+                await asyncio.sleep(0)
+                longest = max(longest, perf_counter() - before)
+            return await waiting
+
+    began = perf_counter()
+    answer = asyncio.run(sending())
+    assert answer.status_code == 200
+    assert len(logged(tmp_path)) == 1_999  # the id of zeros is none
+    assert longest < max(0.05, (perf_counter() - began) / 2)
+    assert (
+        ask(app_at(tmp_path, serve_batch_events=100), "POST", "/v1/traces", content=body, headers=headers).status_code
+        == 413
+    )
 
 
 def test_the_counters_say_what_came(tmp_path: Path) -> None:

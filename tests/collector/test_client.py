@@ -19,11 +19,12 @@ from onlineeval_dagster.collector.encoding import careful_line
 from onlineeval_dagster.collector.request import REQUEST, Request
 from onlineeval_dagster.collector.transport import Counters
 from onlineeval_dagster.contracts.base import LogEvent
-from onlineeval_dagster.contracts.events import EVENTS, Action, Response
+from onlineeval_dagster.contracts.events import EVENTS, Action, Event, Response
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.ingest import ingest
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.log.reader import parse_line
+from onlineeval_dagster.quality.coverage import LOSS_EVENTS
 from onlineeval_dagster.settings import load_settings
 
 
@@ -294,3 +295,29 @@ def test_a_generator_is_refused_when_it_is_decorated(client: Client) -> None:
         @client.tracked()
         def answer() -> Iterator[str]:
             yield "a"
+
+
+def losses(home: Path) -> list[Event]:
+    paths = sorted((home / "log").glob("*.ndjson"))
+    lines = [line for path in paths for line in path.read_bytes().splitlines()]
+    events = [parse_line(line, now=datetime.now(UTC), retention_days=400) for line in lines]
+    return [event for event in events if isinstance(event, Event) and event.name in LOSS_EVENTS]
+
+
+def test_what_was_lost_is_told_as_an_event_that_counts_as_no_call(tmp_path: Path) -> None:
+    with Client(home=tmp_path, app="shop", environment="staging") as client:
+        client.track_event("e", attributes={"x": Unprintable()})
+        client.track_event("e")
+        client.track_event("e", attributes={"x": Unprintable()})
+    assert client.counters == Counters(captured=1, errors=2)
+    (loss,) = losses(tmp_path)
+    assert (loss.value, loss.app, loss.environment) == (2, "shop", "staging")
+
+
+def test_where_every_event_was_lost_that_is_told_too_and_where_none_was_nothing_is(tmp_path: Path) -> None:
+    with Client(home=tmp_path / "all") as client:
+        client.track_event("e", attributes={"x": Unprintable()})
+    with Client(home=tmp_path / "none") as client:
+        client.track_event("e")
+    assert [loss.value for loss in losses(tmp_path / "all")] == [1]
+    assert losses(tmp_path / "none") == []

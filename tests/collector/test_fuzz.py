@@ -28,7 +28,7 @@ from tests.collector.events import as_json, events
 ALLOWED = {200, 400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 503, 507}
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 GOOD = orjson.dumps(RESPONSE)
-MANY = pytest.mark.parametrize("examples", [60, pytest.param(5_000, marks=pytest.mark.slow)])
+MANY = pytest.mark.parametrize("examples", [60, pytest.param(1_500, marks=pytest.mark.slow)])
 
 
 class Log:
@@ -236,7 +236,7 @@ SHAPES = {
 
 def tame(piece: bytes) -> bytes:
     """Bytes that cannot end a string or an array that they stand in: else what follows is another document."""
-    return piece if piece[:1] == b"{" else piece.translate(None, b'"[]{}\\')
+    return piece if piece.startswith(b'{"kind"') else piece.translate(None, b'"[]{}\\')
 
 
 def times() -> dict[str, str]:

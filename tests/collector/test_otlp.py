@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from onlineeval_dagster.collector.otlp import log_events, span_events
 from onlineeval_dagster.contracts.events import Span
@@ -20,7 +21,12 @@ START = 1_764_000_000 * 10**9
 
 
 def span_json(number: int = 1, **more: Any) -> dict[str, Any]:
-    said = {"traceId": f"{number:032x}", "spanId": f"{number:016x}", "name": "chat", "startTimeUnixNano": str(START)}
+    said: dict[str, Any] = {
+        "traceId": f"{number:032x}",
+        "spanId": f"{number:016x}",
+        "name": "chat",
+        "startTimeUnixNano": str(START),
+    }
     said |= {"endTimeUnixNano": START + 10**9, "kind": "SPAN_KIND_CLIENT", "status": {"code": 2, "message": "no"}}
     said["attributes"] = [{"key": "user.id", "value": {"stringValue": "u"}}, {"key": "n", "value": {"intValue": "3"}}]
     return said | more
@@ -40,7 +46,7 @@ def body_protobuf() -> bytes:
     span = of_resource.scope_spans.add().spans.add(name="chat", start_time_unix_nano=START, kind=3)
     span.end_time_unix_nano = START + 10**9
     span.trace_id, span.span_id = (1).to_bytes(16, "big"), (1).to_bytes(8, "big")
-    span.status.code, span.status.message = 2, "no"
+    span.status.code, span.status.message = Status.STATUS_CODE_ERROR, "no"
     span.attributes.add(key="user.id").value.string_value = "u"
     span.attributes.add(key="n").value.int_value = 3
     return request.SerializeToString()
@@ -100,6 +106,30 @@ def test_protobuf_cut_at_any_byte_or_random_bytes_are_refused_or_decoded() -> No
         refused_or_decoded(chance.randbytes(size), JSON)
     refused_or_decoded(body.replace(b"chat", b"\xff\xfe\xff\xfe"), PROTOBUF)
     refused_or_decoded(body, "text/plain")
+
+
+def test_a_text_that_is_no_utf8_refuses_the_whole_body() -> None:
+    """protobuf's own reader gives nothing of such a message, and orjson nothing of such a text."""
+    for body, kind in ((body_protobuf(), PROTOBUF), (body_json(span_json()), JSON)):
+        with pytest.raises(RequestRefused) as refused:
+            span_events(body.replace(b"chat", b"ch\xfft"), kind)
+        assert refused.value.status == 400
+
+
+def test_a_text_in_json_is_the_text_that_was_sent_and_an_empty_one_is_no_missing_one() -> None:
+    said = {"a": {"stringValue": ""}, "b": {"stringValue": "x", "intValue": "3"}, "c": {}, "d": {"stringValue": None}}
+    attributes = [{"key": name, "value": value} for name, value in said.items()]
+    (event,) = span_events(body_json(span_json(attributes=attributes)), JSON).events
+    assert {name: event["attributes"][name] for name in said} == {"a": "", "b": "x", "c": None, "d": None}
+
+
+def test_an_empty_text_in_protobuf_is_no_missing_one() -> None:
+    request = ExportTraceServiceRequest.FromString(body_protobuf())
+    (span,) = request.resource_spans[0].scope_spans[0].spans
+    span.attributes.add(key="empty").value.string_value = ""
+    span.attributes.add(key="none")
+    (event,) = span_events(request.SerializeToString(), PROTOBUF).events
+    assert (event["attributes"]["empty"], event["attributes"]["none"]) == ("", None)
 
 
 def test_maps_too_deep_are_refused_and_what_is_no_number_is_kept_as_text() -> None:

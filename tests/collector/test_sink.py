@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -47,13 +47,13 @@ def moving() -> Log:
     return log
 
 
-def run(log: Log, work: Callable[[Sink], object]) -> None:
+def run(log: Log, work: Callable[[Sink], Awaitable[None]]) -> None:
     """`work` with a sink to a log, within an event loop."""
 
     async def working() -> None:
         sink = Sink(log, queue_bytes=QUEUE_BYTES)
         try:
-            await asyncio.wait_for(work(sink), 10)  # type: ignore[arg-type]
+            await asyncio.wait_for(work(sink), 10)
         finally:
             log.moves.set()
             await asyncio.to_thread(sink.close)
@@ -200,6 +200,7 @@ def test_a_loop_that_ended_does_not_stop_the_thread() -> None:
 
     async def leave() -> None:
         sink.keep(b"1\n")
+        await until(lambda: log.done == ["1\n"])
 
     async def stay() -> None:
         log.moves.set()

@@ -1,10 +1,8 @@
 """OpenTelemetry's own exporter and OpenInference's instrumentation, unchanged, end in rows of `responses`."""
 
-import threading
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,58 +16,33 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from onlineeval_dagster.catalog.load import load_catalog
-from onlineeval_dagster.collector.otlp import span_events
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.ingest import ingest
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.log.segments import encode, open_log
+from onlineeval_dagster.privacy.policy import load_privacy
 from onlineeval_dagster.settings import PACKAGED_CATALOG
 from onlineeval_dagster.traces.stage import assemble_settled
+from tests.collector.collectors import serving as collecting
 from tests.fake_endpoint import Say, completion, serving
 from tests.worlds import settings_at
 
 
-@contextmanager
-def sink() -> Iterator[tuple[str, list[tuple[bytes, str]]]]:
-    """A server that keeps what exporters send."""
-    got: list[tuple[bytes, str]] = []
-
-    class Keep(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            got.append((body, self.headers["content-type"]))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Keep)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1/traces", got
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 @pytest.fixture
 def traced(tmp_path: Path) -> Iterator[tuple[TracerProvider, Any]]:
-    """A provider that exports, and what to call for the rows of `responses`."""
-    with sink() as (url, got):
+    """A provider that exports to a live `onlineeval serve`, and what to call for the rows of `responses`."""
+    settings = settings_at(tmp_path)
+    with collecting(settings.home) as (process, address):
         provider = TracerProvider(
             resource=Resource({"service.name": "shop", "deployment.environment.name": "production"})
         )
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url)))
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{address}/v1/traces")))
 
         def responses() -> list[dict[str, Any]]:
             provider.shutdown()
-            settings, now = settings_at(tmp_path), datetime.now(UTC)
-            lake, later = Lake(settings.lake_folder), now + timedelta(minutes=5)
-            for body, kind in got:
-                decoded = span_events(body, kind)
-                assert decoded.refused == []
-                with open_log(settings, door="collector") as log:
-                    log.append(b"".join(orjson.dumps(e | {"received_at": now}) + b"\n" for e in decoded.events))
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+            lake, later = Lake(settings.lake_folder), datetime.now(UTC) + timedelta(minutes=5)
             ingest(settings, lake, now=later)
             with open_log(settings, door="traces") as log:
                 assemble_settled(
@@ -114,7 +87,9 @@ def test_gen_ai_attributes_through_the_official_exporter(traced: tuple[TracerPro
     assert (made["input_tokens"], made["output_tokens"], made["app"]) == (7, 2, "shop")
 
 
-def test_the_instrumented_openai_client_below_a_chain_with_a_retriever(traced: tuple[TracerProvider, Any]) -> None:
+def test_the_instrumented_openai_client_below_a_chain_with_a_retriever(
+    traced: tuple[TracerProvider, Any], tmp_path: Path
+) -> None:
     provider, responses = traced
     tracer, instrumentor = provider.get_tracer("test"), OpenAIInstrumentor()
     instrumentor.instrument(tracer_provider=provider)
@@ -144,7 +119,7 @@ def test_the_instrumented_openai_client_below_a_chain_with_a_retriever(traced: t
     assert (made["query"], made["response"]) == ("Where is Paris?", "It is in France.")
     assert made["context"] == "Paris is in France."
     assert (made["input_tokens"], made["output_tokens"], made["model"]) == (100, 10, "served-model-1")
-    assert (made["session_id"], made["user_id"]) == ("s", "u")
+    assert (made["session_id"], made["user_id"]) == ("s", load_privacy(settings_at(tmp_path)).user_key("u"))
 
 
 def streamed(*pieces: str) -> Say:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from onlineeval_dagster.settings import Settings
-from tests.queues.brokers import Broker, kafka_broker
+from tests.queues.brokers import Broker, kafka_broker, rabbitmq_broker, sqs_broker
 from tests.worlds import settings_at
 
-BROKERS = {"kafka": kafka_broker}
+BROKERS = {"kafka": kafka_broker, "rabbitmq": rabbitmq_broker, "sqs": sqs_broker}
 
 
 @pytest.fixture(scope="session", params=list(BROKERS))

@@ -5,14 +5,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
 import pytest
 
 from onlineeval_dagster.contracts.base import LogEvent
+from onlineeval_dagster.errors import QueueError
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.drained import drain_into_log, messages_behind
 from onlineeval_dagster.lake.ingest import ingest, prune
@@ -28,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 DRAIN = """
 import os, signal, sys
 from datetime import UTC, datetime
+from onlineeval_dagster.errors import QueueError
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.drained import drain_into_log
 from onlineeval_dagster.settings import load_settings
@@ -88,6 +92,8 @@ def test_killed_at_every_step_it_loses_nothing_and_doubles_nothing(url: str, set
         assert run(step) == -signal.SIGKILL
         if step == "renamed":
             taken_in(settings)
+    if url.startswith("sqs:"):
+        time.sleep(2)  # what a killed drain had in its hands is handed out again
     assert run("nowhere") == 0
     taken_in(settings)
     assert set(responses(settings)) == set(once(range(60)))
@@ -139,6 +145,10 @@ def test_small_segments_follow_each_other_without_a_gap(url: str, settings: Sett
 def test_a_message_that_is_no_event_is_quarantined_with_its_reason(
     url: str, settings: Settings, message: bytes, reason: str
 ) -> None:
+    if url.startswith("sqs:") and b"\xff" in message:
+        with pytest.raises(QueueError, match="UTF-8"):  # what the service refuses is refused before anything is sent
+            send(url, [message])
+        return
     send(url, [message, encode(answer(7))])
     done = drained(settings, url)
     assert (done.events, done.refused) == (1, 1)
@@ -175,8 +185,6 @@ def test_what_waits_is_counted_and_after_a_drain_nothing_waits(url: str, setting
 
 
 def test_a_segment_that_was_pruned_is_not_read_again(url: str, settings: Settings) -> None:
-    from datetime import UTC, datetime, timedelta
-
     send(url, [answer(number) for number in range(5)])
     drained(settings, url)
     taken_in(settings)

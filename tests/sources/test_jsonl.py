@@ -1,11 +1,9 @@
-import gzip
-import json
+"""Flat rows of any names, our own events, and ids that come from what a row holds."""
+
 import tempfile
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,30 +12,9 @@ from onlineeval_dagster.contracts.events import Action, Label, Response
 from onlineeval_dagster.errors import SourceError
 from onlineeval_dagster.log.segments import encode
 from onlineeval_dagster.simulate.traffic import simulate
-from onlineeval_dagster.sources.columns import ALIASES
-from onlineeval_dagster.sources.registry import DIALECTS, read_source
+from onlineeval_dagster.sources.registry import read_source
 from onlineeval_dagster.sources.rows import BadRow
-
-NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
-FLAT = {"question": "Where is my kettle?", "answer": "On its way.", "created_at": "2026-11-20T10:00:00+01:00", "id": 7}
-
-
-def lines(file: Path, *rows: object) -> Path:
-    file.write_text("".join(row + "\n" if isinstance(row, str) else json.dumps(row) + "\n" for row in rows))
-    return file
-
-
-def read(*files: Path, **options) -> list:
-    return list(read_source("jsonl", list(files), now=NOW, **options))
-
-
-def one(file: Path, *rows: object, **options) -> list:
-    return read(lines(file, *rows), **options)
-
-
-@pytest.fixture
-def file(tmp_path) -> Path:
-    return tmp_path / "log.jsonl"
+from tests.sources.foreign import FLAT, NOW, lines, one, read
 
 
 class TestFlatRows:
@@ -144,65 +121,6 @@ class TestOpinions:
         assert response.occurred_at < done.occurred_at == datetime(2026, 11, 21, tzinfo=UTC)
 
 
-REQUEST = {
-    "model": "gpt-x",
-    "temperature": 0.2,
-    "user": "u1",
-    "metadata": {"session_id": "s1"},
-    "messages": [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "Hi"},
-        {"role": "assistant", "content": "Hello"},
-        {"role": "tool", "content": "page 3"},
-        {"role": "user", "content": [{"type": "text", "text": "And now?"}]},
-    ],
-}
-RESPONSE = {
-    "id": "chatcmpl-1",
-    "created": 1763900000,
-    "model": "gpt-x-0301",
-    "choices": [{"message": {"role": "assistant", "content": "Now this."}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 11, "completion_tokens": 3},
-}
-
-
-class TestPairs:
-    def test_request_and_response_bodies_become_one_response(self, file):
-        (response,) = one(file, {"request": REQUEST, "response": RESPONSE, "latency_ms": 812})
-        assert (response.query, response.response) == ("And now?", "Now this.")
-        assert (response.conversation, response.context) == ("User: Hi\nAssistant: Hello", "page 3")
-        assert (response.response_id, response.user_id, response.session_id) == ("chatcmpl-1", "u1", "s1")
-        assert (response.model, response.input_tokens, response.output_tokens) == ("gpt-x-0301", 11, 3)
-        assert (response.finish_reason, response.latency_ms) == ("stop", 812.0)
-        assert response.occurred_at == datetime(2025, 11, 23, 12, 13, 20, tzinfo=UTC)
-        assert response.attributes["system"] == "Be brief." and response.attributes["request"]["temperature"] == 0.2
-
-    def test_batch_files_and_the_newer_api_are_understood(self, file):
-        output = [{"type": "message", "content": [{"type": "output_text", "text": "Four."}]}]
-        newer = {"id": "resp_1", "created_at": 1763900000, "output": output, "usage": {"input_tokens": 5}}
-        batch, new = one(
-            file,
-            {"request": {"body": REQUEST}, "response": {"status_code": 200, "body": RESPONSE}},
-            {"request": {"input": "2+2?", "instructions": "Count."}, "response": newer},
-        )
-        assert batch.response == "Now this."
-        assert (new.query, new.response, new.input_tokens) == ("2+2?", "Four.", 5)
-
-    def test_a_failed_call_is_a_response_with_its_error(self, file):
-        row = {
-            "request": REQUEST,
-            "response": None,
-            "error": {"message": "rate limit"},
-            "time": "2026-11-20T00:00:00Z",
-        }
-        (response,) = one(file, row)
-        assert (response.response, response.error) == ("", "rate limit")
-
-    def test_a_rating_beside_the_bodies_becomes_an_action(self, file):
-        _, done = one(file, {"request": REQUEST, "response": RESPONSE, "rating": 2})
-        assert (done.action, done.value) == ("star_rating", 2.0)
-
-
 def test_our_own_events_are_taken_as_they_stand(file):
     simulation = simulate(
         days=1, start=datetime(2026, 11, 9, tzinfo=UTC), daily_users=20, population=60, responses_per_day=60
@@ -245,110 +163,3 @@ class TestImportingTwice:
             row = {"question": "q", "answer": "a", "time": 1763900000}
             plain, other = one(Path(folder) / "x.jsonl", row, row | {"mark": extra})
         assert plain.response_id != other.response_id
-
-
-class TestBadRows:
-    def test_are_yielded_in_their_place_with_reason_and_text_and_none_is_lost(self, file):
-        file.write_bytes(
-            json.dumps(FLAT).encode() + b"\n\n{torn\n[1]\n\xff\xfe\n" + json.dumps(FLAT | {"id": [1]}).encode() + b"\n"
-        )
-        good, torn, listed, binary, last = read(file, column_map={"response_id": "id"})
-        assert isinstance(good, Response)
-        assert [bad.number for bad in (torn, listed, binary, last)] == [3, 4, 5, 6]
-        assert torn.text == "{torn" and torn.reason.startswith("not JSON")
-        assert "got list" in listed.reason and "not JSON" in binary.reason
-        assert last.reason.startswith("response_id:") and json.loads(last.text)["id"] == [1]
-
-    def test_become_a_log_line_that_is_no_event(self, file):
-        _, bad = one(file, FLAT, "{torn")
-        line = bad.as_log_line()
-        assert line.endswith(b"\n") and line.count(b"\n") == 1
-        said = json.loads(line)
-        assert said == {"source": "log.jsonl", "row": 2, "reason": bad.reason, "text": "{torn"} and "kind" not in said
-
-    def test_never_show_a_users_text_in_the_reason(self, file):
-        secret = "my private question, which is longer than forty characters"
-        (bad,) = one(file, FLAT | {"created_at": secret})
-        assert secret not in bad.reason and secret in bad.text
-
-
-class TestFiles:
-    def test_gzip_is_read_whatever_its_name(self, tmp_path):
-        file = tmp_path / "log.jsonl"
-        file.write_bytes(gzip.compress(json.dumps(FLAT).encode() + b"\n"))
-        assert len(read(file)) == 1
-
-    def test_parquet_is_read_with_the_same_map(self, tmp_path):
-        file = tmp_path / "log.parquet"
-        times = pa.array([datetime(2026, 11, 20, tzinfo=UTC)] * 2, pa.timestamp("us", tz="UTC"))
-        pq.write_table(pa.table({"frage": ["q1", "q2"], "answer": ["a", None], "time": times}), file)
-        good, bad = read(file, column_map={"query": "frage"})
-        assert good.query == "q1" and isinstance(bad, BadRow) and bad.number == 2
-
-    def test_gaps_that_parquet_writes_as_nan_are_gaps(self, tmp_path):
-        file = tmp_path / "log.parquet"
-        gaps = [4.0, float("nan")]
-        columns = {"query": ["q"] * 2, "answer": ["a"] * 2, "time": [1.7639e9] * 2}
-        pq.write_table(
-            pa.table(columns | dict.fromkeys(("user_id", "input_tokens", "latency_ms", "stars"), gaps)), file
-        )
-        full, stars, empty = read(file)
-        assert (full.user_id, full.input_tokens, full.latency_ms, stars.value) == ("4", 4, 4.0, 4.0)
-        assert (empty.user_id, empty.input_tokens, empty.latency_ms) == (None, None, None)
-
-    def test_a_missing_file_a_folder_and_a_torn_archive_are_named(self, tmp_path):
-        with pytest.raises(SourceError, match=r"nowhere\.jsonl: no such file"):
-            read(tmp_path / "nowhere.jsonl")
-        torn = tmp_path / "torn.gz"
-        torn.write_bytes(gzip.compress(json.dumps(FLAT).encode() * 1000)[:-20])
-        with pytest.raises(SourceError, match=r"torn\.gz: cannot be read"):
-            read(torn)
-        no_parquet = tmp_path / "x.parquet"
-        no_parquet.write_bytes(b"not parquet")
-        with pytest.raises(SourceError, match=r"x\.parquet: not a readable Parquet"):
-            read(no_parquet)
-
-    def test_a_file_without_rows_or_without_json_is_refused(self, file):
-        file.write_bytes(b"\n\n")
-        with pytest.raises(SourceError, match="has no rows"):
-            read(file)
-        file.write_bytes(b"hello\nworld\n")
-        with pytest.raises(SourceError, match="none of its 2 rows is a JSON object"):
-            read(file)
-
-
-class TestWrongColumns:
-    def test_a_mapped_column_that_no_row_has_is_named_with_the_nearest_first(self, file):
-        with pytest.raises(SourceError, match=r"no row has 'questoin'; the columns are question, ") as caught:
-            one(file, FLAT, column_map={"query": "questoin"})
-        assert "--map query=questoin" in str(caught.value) and str(file) in str(caught.value)
-
-    def test_a_column_that_only_a_late_row_has_is_fine(self, file):
-        rows = [*[FLAT] * 50, FLAT | {"who": "u9"}]
-        assert one(file, *rows, column_map={"user_id": "who"})[-1].user_id == "u9"
-
-    def test_a_needed_column_that_cannot_be_guessed_is_asked_for(self, file):
-        with pytest.raises(SourceError, match=r"no column for 'response'; say which with --map response=COLUMN"):
-            one(file, {"question": "q", "text": "a", "time": 1763900000})
-
-    def test_a_field_we_do_not_have_is_refused_with_the_nearest(self, file):
-        with pytest.raises(SourceError, match=r"no field 'qurey'; did you mean 'query'"):
-            one(file, FLAT, column_map={"qurey": "question"})
-
-    def test_nothing_is_imported_when_a_later_file_is_wrong(self, tmp_path):
-        good, bad = lines(tmp_path / "a.jsonl", FLAT), lines(tmp_path / "b.jsonl", {"x": 1})
-        with pytest.raises(SourceError, match=r"b\.jsonl"):
-            next(read_source("jsonl", [good, bad], now=NOW))
-
-
-def test_an_unknown_dialect_and_no_file_are_refused(file):
-    with pytest.raises(SourceError, match="--source langsmith: unknown; there are jsonl"):
-        list(read_source("langsmith", [file], now=NOW))
-    with pytest.raises(SourceError, match="no file was named"):
-        read()
-
-
-def test_every_dialect_is_registered_under_its_name_and_every_field_is_one_of_ours():
-    assert all(name == dialect.name and dialect.description for name, dialect in DIALECTS.items())
-    assert set(ALIASES) - {"rating", "thumbs", "comment", "feedback_at"} <= set(Response.model_fields)
-    assert all(names[0] == field for field, names in ALIASES.items())

@@ -74,6 +74,12 @@ def test_csv_and_a_json_list_give_the_same_ids_as_lines(tmp_path):
     assert len(ids) == 1
 
 
+def test_a_text_is_the_rationale_and_no_category_however_long(tmp_path):
+    words = SCORE | {"name": "tone", "data_type": "TEXT", "value": None, "string_value": "long " * 90}
+    (verdict,) = read(lines(tmp_path / "x.jsonl", words))
+    assert (verdict.rationale, verdict.score_label) == ("long " * 90, None)
+
+
 def test_a_score_of_a_session_and_a_row_of_another_kind_are_bad(tmp_path):
     session, other = read(lines(tmp_path / "x.jsonl", SCORE | {"trace_id": None}, {"a": 1}))
     assert isinstance(session, BadRow) and "names no answer" in session.reason

@@ -82,6 +82,15 @@ class TestLangfuse:
         assert "fromTimestamp" not in calls[0].query
         assert calls[-1].query["fromTimestamp"] == [(NOON + timedelta(minutes=9 - 30)).isoformat()]
 
+    def test_a_row_that_is_bad_is_told_once_whether_it_has_a_time_or_not(self):
+        rows = [score(1), score(2, timestamp="soon"), score(3, subject={"kind": "session", "id": "s"})]
+        rows.append(score(4, dataType="CORRECTION", value="Better so."))
+        with answering(langfuse(rows)) as (host, _):
+            first, cursor = read(f"http://pk:geheim%2F1@{host}", "langfuse")
+            second, _ = read(f"http://pk:geheim%2F1@{host}", "langfuse", cursor)
+        reasons = sorted(row.reason.split(":")[0] for row in first if isinstance(row, BadRow))
+        assert reasons == ["data_type", "timestamp", "trace_id"] and second == []
+
     def test_the_first_pull_begins_where_it_is_told_to(self):
         with answering(langfuse([score(1), score(5)])) as (host, _):
             found, _ = read(f"http://pk:geheim%2F1@{host}", "langfuse", start="2026-11-20T12:03:00Z")

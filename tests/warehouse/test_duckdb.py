@@ -154,6 +154,12 @@ def test_readers_learn_which_days_were_built_since_they_looked(settings: Setting
     assert built_since(file, 2) == (2, frozenset())
 
 
+def test_readers_who_remember_a_build_of_a_deleted_warehouse_learn_of_every_day(settings: Settings, file: Path) -> None:
+    lake = lake_of(settings, [answer(1), answer(2, at=NEXT)])
+    assert build(file, lake) == 1
+    assert built_since(file, 7) == (1, {NOON.date(), NEXT.date()})
+
+
 def test_dbt_sees_the_touched_days_and_every_deploy(settings: Settings, file: Path) -> None:
     lake = lake_of(settings, [answer(1, at=NOON), answer(2, at=NEXT), deploy("p1", at=NOON)])
     prepare(file, lake, [NEXT.date()])
