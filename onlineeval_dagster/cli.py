@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from onlineeval_dagster.errors import OnlineEvalError, SourceError
 from onlineeval_dagster.settings import Settings, load_settings
@@ -29,7 +30,7 @@ def main() -> None:
     try:
         app()
     except OnlineEvalError as error:
-        err.print(f"[bold red]error[/]  {error}", markup=True)
+        err.print(f"[bold red]error[/]  {escape(str(error))}", markup=True)
         sys.exit(1)
 
 
@@ -134,7 +135,7 @@ def catalog_check() -> None:
     if budget := catalog.sampling.budget:
         out.print(f"· budget ${budget.monthly_cap_usd:g} a month, confirmed {budget.confirmed_at:%Y-%m-%d %H:%M %Z}")
     if waits := waiting_for_budget(catalog):
-        out.print(f"[yellow]![/] {waits}")
+        out.print(f"[yellow]![/] {escape(waits)}")
 
 
 def _run(settings: Settings, job: str, partition: str | None = None) -> None:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from onlineeval_dagster.catalog.load import Catalog, load_catalog
@@ -33,7 +34,7 @@ def show_status(settings: Settings, *, now: datetime, out: Console) -> None:
     if lines is not None:
         out.print(lines)
     for problem in _problems(settings, lake, catalog, now=now):
-        out.print(f"[yellow]![/] {problem}")
+        out.print(f"[yellow]![/] {escape(problem)}")
 
 
 def _coverage(settings: Settings, catalog: Catalog) -> Table:

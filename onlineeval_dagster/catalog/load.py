@@ -1,18 +1,17 @@
 """The catalog folder as one frozen value. Read at each tick, so that an edit needs no restart."""
 
 import hashlib
-import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from onlineeval_dagster.catalog.judge_file import Judge, load_judges
-from onlineeval_dagster.catalog.privacy_file import OwnPattern, PrivacyFile, Redact, UserIds
+from onlineeval_dagster.catalog.privacy_file import PrivacyFile
+from onlineeval_dagster.catalog.reading import read_file
 from onlineeval_dagster.catalog.retention import Retention, load_retention
 from onlineeval_dagster.catalog.source_file import Source
 from onlineeval_dagster.errors import CatalogError
@@ -226,13 +225,13 @@ class Catalog:
 def load_sources(folder: Path) -> Mapping[str, Source]:
     """The configured sources by name; none where the folder has no sources.toml. Raises CatalogError."""
     file = folder / "sources.toml"
-    return _read(file, Sources).sources if file.exists() else {}
+    return read_file(file, Sources).sources if file.exists() else {}
 
 
 def load_privacy_file(folder: Path) -> PrivacyFile:
     """What is kept out of the log; the defaults where the folder has no privacy.toml. Raises CatalogError."""
     file = folder / "privacy.toml"
-    return _read(file, PrivacyFile) if file.exists() else PrivacyFile()
+    return read_file(file, PrivacyFile) if file.exists() else PrivacyFile()
 
 
 def load_catalog(folder: Path) -> Catalog:
@@ -246,10 +245,10 @@ def load_catalog(folder: Path) -> Catalog:
     catalog = Catalog(
         folder=folder,
         judges=judges,
-        signals=_read(folder / "signals.toml", Signals),
-        sampling=_read(folder / "sampling.toml", Sampling),
-        metrics=_read(folder / "metrics.toml", Metrics),
-        traces=_read(folder / "traces.toml", Traces) if (folder / "traces.toml").exists() else Traces(),
+        signals=read_file(folder / "signals.toml", Signals),
+        sampling=read_file(folder / "sampling.toml", Sampling),
+        metrics=read_file(folder / "metrics.toml", Metrics),
+        traces=read_file(folder / "traces.toml", Traces) if (folder / "traces.toml").exists() else Traces(),
         retention=load_retention(folder),
     )
     _check_references(catalog)
@@ -273,50 +272,3 @@ def _check_references(catalog: Catalog) -> None:
             f"metrics.toml: headline is {catalog.metrics.headline!r}, which is no metric there; "
             f"choose one of {', '.join(catalog.metrics.metrics)}"
         )
-
-
-E_ = TypeVar("E_", bound=BaseModel)
-
-
-def _read(path: Path, model: type[E_]) -> E_:
-    try:
-        return model.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise CatalogError(f"{path.name}: not in {path.parent}; copy the packaged one and edit it") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise CatalogError(f"{path.name}: cannot be read ({error}); save it as UTF-8 text") from error
-    except tomllib.TOMLDecodeError as error:
-        raise CatalogError(f"{path.name}: not TOML: {error}") from error
-    except ValidationError as error:
-        raise CatalogError(f"{path.name}: {_first_mistake(error, model)}") from error
-
-
-def _first_mistake(error: ValidationError, model: type[BaseModel]) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    value = first["input"]
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(model)
-        near = get_close_matches(str(first["loc"][-1]), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(sorted(known))}"
-        return f"{place} is not a known key; {hint}"
-    if first["type"] == "missing":
-        return f"{place} is missing; add it"
-    if str(first["loc"][-1]) == "rate":
-        return f"{place} must be in (0, 1], got {value}; write 0.1 for ten percent"
-    remedy = "names are lower case letters, digits and _" if first["loc"][-1] == "[key]" else "correct it"
-    got = (
-        "" if isinstance(value, dict) and model is Sources else f", got {value!r}"
-    )  # a whole table may hold a password
-    return f"{place}: {first['msg'].removeprefix('Value error, ')}{got}; {remedy}"
-
-
-def _known_keys(model: type[BaseModel]) -> set[str]:
-    if model is Sources:
-        return set(Source.model_fields)
-    known = set(model.model_fields)
-    if model is PrivacyFile:
-        return known | {name for table in (Redact, OwnPattern, UserIds) for name in table.model_fields}
-    for nested in (ActionScore, DetectorUse, Derived, Sessions, Stratum, NewVersion, Budget, Metric, ResponseSpan):
-        known |= set(nested.model_fields)
-    return known

@@ -1,14 +1,13 @@
 """prices.toml: what models cost by list, and when somebody looked. For estimates: a judge has a price of its own."""
 
-import tomllib
 from datetime import date
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from onlineeval_dagster.catalog.judge_file import Price
-from onlineeval_dagster.errors import CatalogError
+from onlineeval_dagster.catalog.reading import read_file
 
 Dollars = Annotated[float, Field(ge=0, lt=1e6, allow_inf_nan=False)]
 
@@ -36,13 +35,4 @@ class Prices(BaseModel):
 
 def load_prices(file: Path) -> Prices:
     """Read one prices.toml. Raises CatalogError naming key, value and remedy."""
-    try:
-        return Prices.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise CatalogError(f"prices.toml: cannot be read ({error}); copy the packaged one again") from error
-    except tomllib.TOMLDecodeError as error:
-        raise CatalogError(f"prices.toml: not TOML: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise CatalogError(f"prices.toml: {place}: {first['msg']}, got {first['input']!r}; correct it") from error
+    return read_file(file, Prices)

@@ -45,13 +45,14 @@ class Live(Collector):
     def accept(self, events: Iterable[dict[str, Any]]) -> None:
         """Count events that are safe in the log."""
         version_of, variant_of = self._labels["prompt_version"], self._labels["variant"]
+        ids, older_ids, kinds = self._ids, self._older_ids, self._kinds
         for event in events:
             kind, event_id = event["kind"], event["event_id"]
-            self._kinds[kind] += 1
-            if event_id in self._ids or event_id in self._older_ids:
+            kinds[kind] += 1
+            if event_id in ids or event_id in older_ids:
                 self._duplicates += 1
             else:
-                self._ids.add(event_id)
+                ids.add(event_id)
             if kind == "response":
                 version = version_of[event.get("prompt_version")]
                 self._responses[version, variant_of[event.get("variant")]] += 1

@@ -40,7 +40,7 @@ def verdicts(context: dg.AssetExecutionContext, place: Place) -> dg.MaterializeR
         asset_key="verdicts",
         metadata={
             "dagster/row_count": done.accepted.get("verdicts", 0),
-            "pending": sum(len(pending.of(judge)) for judge in catalog.live_judges),
+            "pending": sum(len(pending.of(judge)) for judge in catalog.asked_judges),
             "judges": dg.MetadataValue.md(_table(summaries)),
             "problem": str(refused) if refused else "none",
         },

@@ -17,7 +17,7 @@ from onlineeval_dagster.keeping.retention import apply
 # No run makes it: a request does.
 TOMBSTONES = table_spec("tombstones", group="keeping")
 
-# Deleting a run takes some 20 ms; a month of ticks each five minutes is 9,000.
+# A month of ticks each five minutes is 9,000: a first night must not take till morning.
 RUNS_A_NIGHT = 2_000
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 

@@ -1,4 +1,4 @@
-"""The daily report: a page and its Markdown, shown in the asset's metadata."""
+"""The daily report: a page and its Markdown; the asset's metadata shows it without any user's words."""
 
 from datetime import date
 
@@ -32,7 +32,7 @@ def daily_report(context: dg.AssetExecutionContext, place: Place) -> dg.Material
     return dg.MaterializeResult(
         metadata={
             "in one sentence": written.sentence,
-            "report": dg.MetadataValue.md(written.text),
+            "report": dg.MetadataValue.md(written.unquoted),
             "page": dg.MetadataValue.path(str(written.html)),
         }
     )

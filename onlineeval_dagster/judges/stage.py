@@ -64,7 +64,7 @@ def pending_work(lake: Lake, catalog: Catalog) -> Pending:
     have = lake.days("selections")
     recent = {day for day in have if have and day > max(have) - timedelta(days=CATCH_UP_DAYS)}
     days = (changes.days | recent) & have
-    judges = catalog.live_judges
+    judges = catalog.asked_judges
     versions = pa.table(
         {
             "judge": pa.array([judge.name for judge in judges], pa.string()),
@@ -89,7 +89,7 @@ def run_judges(
 
     Returns a summary a judge, and the error that kept the remote ones from starting (a missing key), if any.
     """
-    judges = [judge for judge in catalog.live_judges if len(pending.of(judge))]
+    judges = [judge for judge in catalog.asked_judges if len(pending.of(judge))]
     local = [(judge, _items(lake, pending.of(judge))) for judge in judges if judge.is_local]
     remote = [(judge, _items(lake, pending.of(judge))) for judge in judges if not judge.is_local]
     summaries = judge_all(local, endpoint=endpoint, record=record, now=now)

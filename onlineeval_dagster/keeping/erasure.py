@@ -131,7 +131,7 @@ def unfinished(settings: Settings) -> list[Request]:
 
 
 def resume(settings: Settings, *, now: datetime) -> list[Erased]:
-    """Do what was asked for and not done, and sweep up what came in of the erased since."""
+    """Do what was asked for and not done, oldest first."""
     return [work(settings, request, now=now) for request in unfinished(settings)]
 
 

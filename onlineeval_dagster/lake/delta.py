@@ -173,15 +173,6 @@ class Lake:
             table.optimize.compact(partition_filters=[("day", "in", [str(day) for day in crowded])])
         return len(crowded)
 
-    def erase(self, name: str, predicate: str) -> int:
-        """Delete the rows for which `predicate` (SQL) holds, in the files too. Returns how many."""
-        if not self.exists(name):
-            return 0
-        deleted = self.open(name).delete(predicate)["num_deleted_rows"]
-        if deleted:
-            self.vacuum(name, hours=0)
-        return int(deleted or 0)
-
     def vacuum(self, name: str, *, hours: int = 168) -> int:
         """Remove files that no version of the last `hours` needs, and what killed writers left. Returns how many."""
         if not self.exists(name):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple, Protocol
 
 
@@ -10,12 +9,12 @@ class Message(NamedTuple):
     """One message of a partition.
 
     value    its bytes; None for no message at all, only word that everything below `offset` was read
-    sent_at  when the broker or the producer says it was sent, aware UTC
+    sent_ms  when the broker or the producer says it was sent, milliseconds since 1970
     """
 
     offset: int
     value: bytes | None
-    sent_at: datetime | None = None
+    sent_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

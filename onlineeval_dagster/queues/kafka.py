@@ -1,7 +1,6 @@
 """Kafka: the only file that knows confluent_kafka. Lines in with an idempotent producer, out by offsets of our own."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
@@ -80,7 +79,7 @@ class Kafka:
         consumer = self._reading()
         try:
             consumer.assign([TopicPartition(self.topic, partition, start)])
-            yield from self._until(consumer, start, end)
+            yield from self._until(consumer, partition, start, end)
         except KafkaException as error:
             raise self._failure(f"partition {partition} cannot be read at offset {start}", error) from error
         finally:
@@ -98,7 +97,7 @@ class Kafka:
             self._consumer.close()
             self._consumer = None
 
-    def _until(self, consumer: Consumer, start: int, end: int) -> Iterator[Message]:
+    def _until(self, consumer: Consumer, partition: int, start: int, end: int) -> Iterator[Message]:
         heard_at, at = monotonic(), start
         while at < end:
             # Where a transaction's marks fill offsets there are fewer messages than offsets: do not wait for them long.
@@ -108,6 +107,8 @@ class Kafka:
             elif monotonic() - heard_at > self._seconds:
                 raise self._failure(f"said nothing for {self._seconds:g} seconds", self._told)
             for each in found:
+                if each.partition() not in (partition, -1):
+                    continue  # word of the partition that was read before
                 error, offset = each.error(), each.offset() or 0
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
@@ -115,7 +116,7 @@ class Kafka:
                     yield Message(offset, None)
                     return
                 if offset < end:
-                    yield Message(offset, each.value() or b"", _sent_at(each))
+                    yield Message(offset, each.value() or b"", _sent_ms(each))
                 at = offset + 1
 
     def _span(self, partition: int) -> Span:
@@ -190,6 +191,6 @@ def _client_settings(address: Address) -> dict[str, Any]:
     return given | {name: value for name, value in address.options.items() if "." in name}
 
 
-def _sent_at(message: KafkaMessage) -> datetime | None:
+def _sent_ms(message: KafkaMessage) -> int | None:
     kind, milliseconds = message.timestamp()
-    return datetime.fromtimestamp(milliseconds / 1000, UTC) if kind and milliseconds > 0 else None
+    return milliseconds if kind and milliseconds > 0 else None

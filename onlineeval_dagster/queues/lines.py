@@ -9,6 +9,8 @@ from onlineeval_dagster.collector.encoding import response_event_id
 from onlineeval_dagster.log.reader import LINE_LIMIT, TEXT_LIMIT
 from onlineeval_dagster.queues.interface import Message
 
+_NEEDED = ("event_id", "occurred_at", "received_at")
+
 GAP = "onlineeval.queue_gap"
 """Name of the event by which a drain says how many messages the broker dropped before they were read."""
 
@@ -35,9 +37,10 @@ class Lines:
         said, reason = _read(value)
         if reason:
             return self._refused(partition, message.offset, value, reason), False
-        sent_at = self._now if message.sent_at is None else _iso(message.sent_at)
-        full = self._completed(said, f"{self._identity}-{partition}-{message.offset}", sent_at)
-        clean = self._cleaner.clean(full)
+        if any(said.get(name) is None for name in _NEEDED):
+            said = self._completed(said, partition, message)
+            value = orjson.dumps(said)
+        clean = self._cleaner.clean(said)
         return (value + b"\n" if clean is said else orjson.dumps(clean, option=orjson.OPT_APPEND_NEWLINE)), True
 
     def gap(self, partition: int, start: int, end: int) -> bytes:
@@ -53,16 +56,17 @@ class Lines:
         }
         return orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
 
-    @staticmethod
-    def _completed(said: dict[str, Any], place: str, sent_at: str) -> dict[str, Any]:
-        missing = {name: sent_at for name in ("occurred_at", "received_at") if said.get(name) is None}
-        if said.get("event_id") is None:
-            response_id = said.get("response_id")
-            if said.get("kind") == "response" and isinstance(response_id, str):
-                missing["event_id"] = response_event_id(response_id)
-            else:
-                missing["event_id"] = place
-        return {**said, **missing} if missing else said
+    def _completed(self, said: dict[str, Any], partition: int, message: Message) -> dict[str, Any]:
+        sent_at = self._now
+        if message.sent_ms is not None:
+            sent_at = _iso(datetime.fromtimestamp(message.sent_ms / 1000, UTC))
+        response_id = said.get("response_id")
+        if said.get("kind") == "response" and isinstance(response_id, str):
+            event_id = response_event_id(response_id)
+        else:
+            event_id = f"{self._identity}-{partition}-{message.offset}"
+        told = dict(zip(_NEEDED, (event_id, sent_at, sent_at), strict=True))
+        return {**said, **{name: value for name, value in told.items() if said.get(name) is None}}
 
     def _refused(self, partition: int, offset: int, value: bytes, reason: str) -> bytes:
         text = value[:TEXT_LIMIT].decode("utf-8", errors="replace")
@@ -72,7 +76,7 @@ class Lines:
 
 def _read(value: bytes) -> tuple[dict[str, Any], str]:
     """The event in a message, or the reason why there is none."""
-    if not value.strip():
+    if not value[:1].strip() and not value.strip():
         return {}, "message: empty; send one event as a JSON object"
     if len(value) > LINE_LIMIT:
         return {}, f"message: longer than {LINE_LIMIT // 2**20} MiB; shorten its texts or split the event"

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -89,7 +88,7 @@ class Sqs:
                 return
             for each in found:
                 self._receipts[offset] = each["ReceiptHandle"]
-                yield Message(offset, each["Body"].encode("utf-8", "surrogatepass"), _sent_at(each))
+                yield Message(offset, each["Body"].encode("utf-8", "surrogatepass"), _sent_ms(each))
                 offset += 1
 
     def commit(self, partition: int, offset: int) -> None:  # noqa: ARG002 - there is one
@@ -150,6 +149,6 @@ def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _sent_at(message: dict[str, Any]) -> datetime | None:
+def _sent_ms(message: dict[str, Any]) -> int | None:
     milliseconds = message.get("Attributes", {}).get("SentTimestamp")
-    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
+    return int(milliseconds) if milliseconds else None

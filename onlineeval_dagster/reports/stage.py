@@ -1,7 +1,7 @@
 """Gather what a day's report needs from lake and warehouse, build it, and write both of its forms."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,13 @@ _QUOTED_WORST = 12  # more than are shown: some are alike
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenReport:
-    """A report on disk."""
+    """A report on disk. `unquoted` is its Markdown without any user's words, for places that no erasure reaches."""
 
     day: date
     sentence: str
     html: Path
     markdown: Path
-    text: str
+    unquoted: str
 
 
 def write_daily_report(settings: Settings, lake: Lake, catalog: Catalog, *, day: date, now: datetime) -> WrittenReport:
@@ -63,7 +63,8 @@ def write_daily_report(settings: Settings, lake: Lake, catalog: Catalog, *, day:
     text = render_markdown(report)
     html = _replace(folder / f"{day}.html", render_html(report))
     markdown = _replace(folder / f"{day}.md", text)
-    return WrittenReport(day=day, sentence=text.splitlines()[0], html=html, markdown=markdown, text=text)
+    unquoted = render_markdown(replace(report, worst=(), no_worst="They stand in the page alone."))
+    return WrittenReport(day=day, sentence=text.splitlines()[0], html=html, markdown=markdown, unquoted=unquoted)
 
 
 def latest_day(lake: Lake, *, now: datetime) -> date | None:

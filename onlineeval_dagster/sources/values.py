@@ -98,9 +98,8 @@ def moment(value: Any, field: str, zone: tzinfo | None) -> datetime | None:
         if zone is None:
             raise Unusable(f"{field}: {_shown(str(value))} has no time zone; name it with --zone, such as --zone UTC")
         value = value.replace(tzinfo=zone)
-    if (
-        type(value) is not datetime
-    ):  # a pandas Timestamp, which Parquet's nanoseconds become: the log holds microseconds
+    if type(value) is not datetime:
+        # A pandas Timestamp, which Parquet's nanoseconds become: the log holds microseconds.
         value = datetime.combine(value.date(), value.timetz())
     return value.astimezone(UTC)
 

@@ -53,7 +53,7 @@ def _whom(
     from onlineeval_dagster.privacy.policy import load_privacy
 
     asked: dict[Kind, str | None] = {"user": user, "session": session, "response": response}
-    given = [(kind, name) for kind, name in asked.items() if name is not None]
+    given: list[tuple[Kind, str]] = [(kind, name) for kind, name in asked.items() if name is not None]
     if len(given) != 1:
         raise KeepingError(f"erase: {len(given)} options given; say one of --user ID, --session ID, --response ID")
     kind, name = given[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from onlineeval_dagster.errors import CatalogError, SourceError
 from onlineeval_dagster.settings import PACKAGED_CATALOG, load_settings
@@ -219,7 +220,9 @@ def _environments(catalog: "Catalog", found: "Survey") -> tuple[str, ...] | None
     if any(name in catalog.sampling.environments for name in found.environments):
         return None
     most = found.environments.most_common(1)[0][0]
-    out.print(f"The file's answers are of environment {most!r}: metrics will count that one (sampling.toml).")
+    out.print(
+        f"The file's answers are of environment {escape(repr(most))}: metrics will count that one (sampling.toml)."
+    )
     return (most,)
 
 
@@ -244,11 +247,11 @@ def _import_command(logfile: Path, entry: dict[str, Any], at: str | None) -> str
 def _tell(catalog: "Catalog", *, command: str) -> None:
     from onlineeval_dagster.newcomer.waiting import waiting_for_budget
 
-    out.print(f"\n{catalog.folder} is written. Next:\n")
+    out.print(f"\n{catalog.folder} is written. Next:\n", markup=False)
     out.print(f"  export ONLINEEVAL_CATALOG={shlex.quote(str(catalog.folder))}", markup=False)
     if any(not judge.is_local for judge in catalog.asked_judges):
         out.print("  export OPENAI_API_KEY=…                 # and OPENAI_BASE_URL, for another endpoint", markup=False)
     out.print(f"  {command}", markup=False)
     out.print("  onlineeval run", markup=False)
     if waits := waiting_for_budget(catalog):
-        out.print(f"\n[yellow]![/] {waits}")
+        out.print(f"\n[yellow]![/] {escape(waits)}")

@@ -1,6 +1,6 @@
 """The numbers that the project promises, measured on this machine.
 
-    python -m tests.bench                    all of them, some 25 minutes and 15 GB of scratch space
+    python -m tests.bench                    all of them, some 35 minutes and 15 GB of scratch space
     python -m tests.bench nothing_new tick   the quick ones
     python -m tests.bench --list             their names
 
@@ -28,6 +28,7 @@ from tests.bench.endpoint import endpoint
 from tests.bench.faults import faults
 from tests.bench.large import history, rebuild, stages
 from tests.bench.measured import Measured
+from tests.bench.queues import queues
 from tests.bench.redaction import redaction
 from tests.bench.small import nothing_new, tick
 from tests.bench.track import track
@@ -94,6 +95,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Measured]]] = {
     "ingest": ingest,
     "import": imported,
     "redaction": redaction,
+    "queues": queues,
     "collector": collector,
     "stages": stages,
     "history": history,

@@ -27,6 +27,7 @@ from tests.bench.track import _response
 
 EVENTS_BAR, REQUESTS_BAR, P99_BAR_MS = 60_000, 6_000, 5.0
 BATCH, RATE = 100, 500
+_OWN = "what a core of its own would carry; for busy machines"
 _CONNECTIONS = {BATCH: 16, 1: 64}
 _VARIETY = 64
 _ROOT = Path(__file__).parents[2]
@@ -55,8 +56,8 @@ def collector(scratch: Path, seconds: float = 10) -> list[Measured]:
     os.sched_setaffinity(0, {own})
     try:
         for name, command in SERVERS.items():
-            with _running(command, scratch, core=server) as port:
-                measured[name] = uvloop.run(_measure(port, seconds))
+            with _running(command, scratch, core=server) as (process, port):
+                measured[name] = uvloop.run(_measure(process, port, seconds))
     finally:
         os.sched_setaffinity(0, before)
     ours, floor = measured["collector"], measured["bare app"]
@@ -66,8 +67,10 @@ def collector(scratch: Path, seconds: float = 10) -> list[Measured]:
             name="collector, batches of 100", value=ours["batch"], unit="events/s", at_least=EVENTS_BAR, note=note
         ),
         Measured(name="  bare app beside it", value=floor["batch"], unit="events/s"),
+        Measured(name="  collector, by its CPU time", value=ours["batch_cpu"], unit="events/s", note=_OWN),
         Measured(name="collector, one event", value=ours["single"], unit="req/s", at_least=REQUESTS_BAR, note=note),
         Measured(name="  bare app beside it", value=floor["single"], unit="req/s"),
+        Measured(name="  collector, by its CPU time", value=ours["single_cpu"], unit="req/s", note=_OWN),
         Measured(name=f"collector at {RATE} req/s, p99", value=ours["p99"], unit="ms", at_most=P99_BAR_MS),
     ]
     for name, said in measured.items():
@@ -125,11 +128,15 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
 
-async def _measure(port: int, seconds: float) -> dict[str, float]:
+async def _measure(process: int, port: int, seconds: float) -> dict[str, float]:
     single, batch = bodies(1), bodies(BATCH)
     await _closed_loop(port, batch, _CONNECTIONS[BATCH], seconds / 5)  # warm
-    said = {"batch": BATCH * await _closed_loop(port, batch, _CONNECTIONS[BATCH], seconds)}
-    said["single"] = await _closed_loop(port, single, _CONNECTIONS[1], seconds)
+    said: dict[str, float] = {}
+    for name, requests, events in (("batch", batch, BATCH), ("single", single, 1)):
+        cpu, began = _cpu_seconds(process), perf_counter()
+        said[name] = events * await _closed_loop(port, requests, _CONNECTIONS[events], seconds)
+        done = said[name] * (perf_counter() - began)
+        said[name + "_cpu"] = done / max(_cpu_seconds(process) - cpu, 1e-9)
     took = sorted(await _open_loop(port, single, seconds))
     for name, share in {"median": 0.5, "p99": 0.99, "p999": 0.999}.items():
         said[name] = took[int(len(took) * share)] * 1e3
@@ -182,9 +189,15 @@ async def _connected(port: int) -> _Connection:
     return connection
 
 
+def _cpu_seconds(process: int) -> float:
+    """What a process has used so far, all threads, in user and in kernel mode."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def _running(command: list[str], scratch: Path, *, core: int) -> Iterator[int]:
-    """A server as a process of its own on one core; its port."""
+def _running(command: list[str], scratch: Path, *, core: int) -> Iterator[tuple[int, int]]:
+    """A server as a process of its own on one core; its id and its port."""
     with tempfile.TemporaryDirectory(prefix="bench-collector-", dir=scratch) as home:
         environment = {**os.environ, "ONLINEEVAL_HOME": home}
         process = subprocess.Popen(
@@ -194,7 +207,7 @@ def _running(command: list[str], scratch: Path, *, core: int) -> Iterator[int]:
             os.sched_setaffinity(process.pid, {core})
             assert process.stdout is not None
             address = process.stdout.readline().partition(" ")[2].partition(",")[0]
-            yield urlsplit(address).port or 0
+            yield process.pid, urlsplit(address).port or 0
         finally:
             process.terminate()
             process.wait(30)

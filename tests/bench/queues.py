@@ -1,6 +1,6 @@
 """How fast a drain is, beside a bare consumer loop over the same messages of the same broker in the same run.
 
-    python -m tests.bench queues [with ONLINEEVAL_KAFKA=host:9092 for a real broker]
+    python -m tests.bench queues      (ONLINEEVAL_KAFKA=host:9092 for a real broker)
 
 librdkafka's mock cluster keeps some 5 MB a partition, so a round is small there, and rounds are added up.
 """
@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import orjson
 from confluent_kafka import Consumer, TopicPartition
 
-from onlineeval_dagster.privacy.policy import load_privacy
-from onlineeval_dagster.queues.drain import drain
+from onlineeval_dagster.privacy.policy import Privacy, load_privacy
+from onlineeval_dagster.queues.drain import Drained, drain
 from onlineeval_dagster.queues.interface import Queue, Span
 from onlineeval_dagster.queues.registry import open_queue
 from onlineeval_dagster.settings import load_settings
@@ -30,12 +31,13 @@ def queues(scratch: Path) -> list[Measured]:
     """Messages of 1.3 KB out of Kafka: a drain with privacy, fsync and rename, against a bare consumer loop."""
     is_real = bool(os.environ.get("ONLINEEVAL_KAFKA"))
     messages, rounds = (200_000, 3) if is_real else (6_000, 12)
-    lines = list(events(np.random.default_rng(7), messages))
     settings = load_settings(home=scratch / "queues")
+    privacy = load_privacy(settings)
+    lines = [_as_collected(line, privacy) for line in events(np.random.default_rng(7), messages)]
     total = 0
     took = {"bare": 0.0, "drain": 0.0, "append": 0.0}
     for name in range(rounds):
-        shutil.rmtree(settings.home, ignore_errors=True)
+        shutil.rmtree(settings.log_folder, ignore_errors=True)
         with kafka_broker() as broker:
             url = broker.new_topic(f"bench-{name}-{secrets.token_hex(4)}")
             with closing(open_queue(url)) as queue:
@@ -46,7 +48,7 @@ def queues(scratch: Path) -> list[Measured]:
                 spans = queue.spans()
                 took["bare"] += _bare(broker.address, queue.topic, spans)
                 started = time.perf_counter()
-                done = _drained(queue, settings.log_folder, load_privacy(settings))
+                done = _drained(queue, settings.log_folder, privacy)
                 took["drain"] += time.perf_counter() - started
                 held = sum(span.end - span.first for span in spans if span.end is not None)
                 assert done.events + done.refused == held
@@ -57,11 +59,21 @@ def queues(scratch: Path) -> list[Measured]:
         Measured(name="drain / bare consumer loop, speed", value=took["bare"] / took["drain"], unit="×", note=kind),
         Measured(name="  drain, messages", value=total / took["drain"], unit="/s"),
         Measured(name="  bare loop, messages", value=total / took["bare"], unit="/s"),
-        Measured(name="  append, acknowledged by the broker", value=(messages - 1) * rounds / took["append"], unit="/s"),
+        Measured(
+            name="  append, acknowledged by the broker", value=(messages - 1) * rounds / took["append"], unit="/s"
+        ),
     ]
 
 
-def _drained(queue: Queue, folder: Path, privacy):
+def _as_collected(line: bytes, privacy: Privacy) -> bytes:
+    """The line as the collector sends it; one that is no JSON as it is."""
+    try:
+        return orjson.dumps(privacy.clean(orjson.loads(line)))
+    except orjson.JSONDecodeError:
+        return line
+
+
+def _drained(queue: Queue, folder: Path, privacy: Privacy) -> Drained:
     return drain(queue, folder, taken=lambda _: (), cleaner=privacy, now=datetime.now(UTC), segment_bytes=64 * 2**20)
 
 
@@ -77,8 +89,3 @@ def _bare(address: str, topic: str, spans: list[Span]) -> float:
     seconds = time.perf_counter() - started
     consumer.close()
     return seconds
-
-
-if __name__ == "__main__":
-    for line in queues(Path("/tmp")):
-        print(f"{line.name}: {line.value:,.2f} {line.unit} {line.note}")

@@ -143,8 +143,10 @@ def test_nulls_leave_the_defaults_alone(client: Client, memory: Memory) -> None:
     [
         ({"response_id": 7}, {"response_id": "7"}),
         ({"response_id": UUID(int=5)}, {"response_id": str(UUID(int=5))}),
-        ({"user_id": 7, "session_id": 8}, {"user_id": "7", "session_id": "8"}),
-        ({"prompt_version": 3, "variant": 0}, {"prompt_version": "3", "variant": "0"}),
+        ({"user_id": 7}, {"user_id": "7"}),
+        ({"session_id": 8}, {"session_id": "8"}),
+        ({"prompt_version": 3}, {"prompt_version": "3"}),
+        ({"variant": 0}, {"variant": "0"}),
         ({"response": "torn \ud800 letter"}, {"response": "torn ? letter"}),
         ({"latency_ms": float("nan")}, {"latency_ms": None}),
         ({"attributes": {"price": Decimal("1.5"), "seen": {1}}}, {"attributes": {"price": "1.5", "seen": [1]}}),
@@ -321,3 +323,13 @@ def test_where_every_event_was_lost_that_is_told_too_and_where_none_was_nothing_
         client.track_event("e")
     assert [loss.value for loss in losses(tmp_path / "all")] == [1]
     assert losses(tmp_path / "none") == []
+
+
+def test_a_loss_is_told_once(memory: Memory) -> None:
+    told: list[Callable[[], bytes | None]] = []
+    memory.tell_losses = told.append  # pyright: ignore[reportAttributeAccessIssue]
+    client = Client(transport=memory)
+    client.track_event("e", attributes={"x": Unprintable()})
+    (loss_line,) = told
+    assert orjson.loads(loss_line() or b"")["value"] == 1
+    assert loss_line() is None

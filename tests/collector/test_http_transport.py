@@ -60,7 +60,7 @@ class Scripted(ThreadingHTTPServer):
 class Answering(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Scripted
-    quiet: ClassVar[bool] = True
+    disable_nagle_algorithm: ClassVar[bool] = True  # or each answer takes 40 ms
 
     def log_message(self, format: str, *args: Any) -> None: ...
 
@@ -199,6 +199,7 @@ def test_a_batch_that_is_too_large_goes_in_pieces(collector: Scripted, tmp_path:
         track(client, *names)
         until(lambda: client.counters.shipped == 50)
     assert collector.ids() == Counter(names)
+    assert len(collector.requests) < 60, "halved, not tried one less at a time"
 
 
 def test_one_event_that_spoils_a_whole_body_is_found_and_the_others_arrive(collector: Scripted, tmp_path: Path) -> None:
@@ -247,6 +248,15 @@ def test_what_was_refused_is_told_to_the_collector_as_a_loss(collector: Scripted
     (loss,) = [event for event in collector.stored if event["name"] == "onlineeval.sdk_loss"]
     assert loss["value"] == 1
     assert client.counters == Counters(captured=1, errors=1, shipped=1)
+
+
+def test_what_a_short_write_left_behind_is_no_event(collector: Scripted, tmp_path: Path) -> None:
+    with client_of(collector, tmp_path) as client:
+        client._transport._log._writer.append(b'{"kind":"respo\n')  # pyright: ignore
+        track(client, "a")
+        until(lambda: client.counters.shipped == 1)
+    assert client.counters == Counters(captured=1, shipped=1)
+    assert not (tmp_path / "refused.ndjson").exists()
 
 
 def test_a_collector_that_reads_no_gzip_gets_plain_text(collector: Scripted, tmp_path: Path) -> None:

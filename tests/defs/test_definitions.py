@@ -256,7 +256,7 @@ def test_a_check_that_failed_is_asked_again_until_it_passes(settings: Settings) 
     an_impossible_chance(Lake(settings.lake_folder))
     assert not run_assets(settings.home, ["selections"]).success
     assert not run_assets(settings.home, ["selections"]).success, "no row is new, and the bad one still stands"
-    Lake(settings.lake_folder).erase("selections", "inclusion_probability > 1")
+    Lake(settings.lake_folder).open("selections").delete("inclusion_probability > 1")
     assert run_assets(settings.home, ["selections"]).success
 
 
@@ -267,7 +267,7 @@ def test_a_backfill_of_one_day_gives_the_same_signals(settings: Settings) -> Non
     log_events(settings, events)
     assert run_assets(settings.home, [*LAKE, "signals"]).success
     first = table(settings, "signals", "select * exclude (file_name) from signals order by all")
-    Lake(settings.lake_folder).erase("signals", f"day = DATE '{before.date()}' and signal = 'copy'")
+    Lake(settings.lake_folder).open("signals").delete(f"day = DATE '{before.date()}' and signal = 'copy'")
     assert len(table(settings, "signals")) < len(first)
     assert run_assets(settings.home, ["signals"], partition=str(before.date())).success
     assert table(settings, "signals", "select * exclude (file_name) from signals order by all") == first

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from onlineeval_dagster.cli import app
+from onlineeval_dagster.privacy.policy import load_privacy
 from onlineeval_dagster.settings import PACKAGED_CATALOG
 from tests.keeping.homes import holding_files, tables
 from tests.pipeline import living_at
@@ -26,7 +27,7 @@ def rows_of(mark: str, users: int) -> list[dict]:
     ]
     theirs = [
         # Bad enough that the report quotes it.
-        {"user_id": f"user-{mark}", "query": f"I am {mark}: how do I cancel?", "response": f"{mark}, buy our shoes!"}
+        {"user_id": f"user-{mark}", "query": f"I am {mark}: how do I cancel?", "response": "Blue socks and hats."}
         for _ in range(3)
     ]
     return [
@@ -61,18 +62,25 @@ def test_a_person_is_in_no_file_after_an_erasure_and_the_same_import_does_not_br
     say("run")
     with living_at(home) as settings:
         points = tables(settings, ("metric_points",))
-    before = holding_files(home)
+        key = load_privacy(settings).user_key(f"user-{MARK}")
+    before = {*holding_files(home, MARK), *holding_files(home, key)}
     pages = [f"reports/daily/{YESTERDAY.date()}{suffix}" for suffix in (".html", ".md")]
-    assert {*pages, "warehouse/onlineeval.duckdb"} <= set(before), "the report quotes them"
+    assert {*pages, "warehouse/onlineeval.duckdb"} <= before, "the report quotes them"
     told = say("erase", "--user", f"user-{MARK}")
     assert "3 of responses" in told
-    assert holding_files(home) == []
+    assert holding_files(home, MARK) == []
+    assert holding_files(home, key) == []
     assert all((home / page).exists() for page in pages)
     assert "are accounted for" in say("coverage", "--days", "3")
     say("run")
     say("import", str(file))
     say("run")
-    assert holding_files(home) == []
+    again = {*holding_files(home, MARK), *holding_files(home, key)}
+    assert {Path(name).parent.name for name in again} == {"log"}, (
+        "what was sent again is in the log, and goes no further"
+    )
     assert "are accounted for" in say("coverage", "--days", "3")
+    say("erase", "--user", f"user-{MARK}")
+    assert {*holding_files(home, MARK), *holding_files(home, key)} == set()
     assert len({row["response_id"] for row in tables(settings, ("responses",))["responses"]}) == 40
     assert len(tables(settings, ("metric_points",))["metric_points"]) == len(points["metric_points"])

@@ -109,14 +109,6 @@ def test_the_place_of_a_reader_is_committed_with_its_rows(lake):
     assert lake.read_through("signals", "responses") == 7
 
 
-def test_an_erased_person_is_in_no_file(lake):
-    lake.append("signals", signals(ONE, "keep", "erase-me"))
-    assert lake.erase("signals", "response_id = 'erase-me'") == 1
-    assert ids(lake) == ["keep"]
-    left = [path for path in (lake.folder / "signals").rglob("*.parquet") if b"erase-me" in path.read_bytes()]
-    assert left == []
-
-
 def test_vacuum_removes_what_a_killed_writer_left(lake):
     lake.append("signals", signals(ONE, "a"))
     orphan = lake.folder / "signals" / "day=2026-11-01" / "orphan.parquet"

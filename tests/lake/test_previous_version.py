@@ -11,6 +11,7 @@ from onlineeval_dagster.contracts.events import Response
 from onlineeval_dagster.contracts.tables import TABLES
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.ingest import ingest
+from onlineeval_dagster.lake.rewrite import take_out
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.quality.run import check_table
 from onlineeval_dagster.sampling.select import select_responses
@@ -98,5 +99,5 @@ def test_an_old_day_can_be_compacted_and_erased_from(settings: Settings, lake: L
     ingest(settings, lake, now=NOW)
     lake.compact("responses")
     assert len(lake.files("responses", {NOON.date()})) == 1
-    assert lake.erase("responses", "user_id = 'u1'") == 1
+    assert sum(take_out(lake, "responses", "user_id = 'u1'", now=NOW).values()) == 1
     assert len(everything(lake, "responses")) == ROWS["responses"]

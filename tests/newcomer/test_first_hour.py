@@ -19,7 +19,7 @@ from onlineeval_dagster.catalog.load import load_catalog
 from onlineeval_dagster.defs.launch import RunOutcome
 from onlineeval_dagster.settings import Settings
 from onlineeval_dagster.verbs import newcomer, sources
-from tests.newcomer.files import flat, lines
+from tests.newcomer.files import REMOTE, flat, lines
 from tests.pipeline import living_at, run_in, table
 from tests.worlds import settings_at
 
@@ -81,6 +81,25 @@ def test_catalog_check_passes_on_what_was_written(hour: FirstHour, monkeypatch: 
     with living_at(hour.settings.home, ONLINEEVAL_CATALOG=str(hour.settings.catalog)):
         cli.catalog_check()
     assert "is in order" in out.export_text()
+
+
+def test_a_tables_name_in_brackets_is_shown_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, err = (Console(width=10_000, record=True, file=io.StringIO()) for _ in range(2))
+    monkeypatch.setattr(cli, "out", out)
+    monkeypatch.setattr(cli, "err", err)
+    typed = ["init", str(chats(tmp_path)), "--to", str(tmp_path / "catalog"), "--yes", "--cap"]
+    with living_at(tmp_path / "home"):
+        cli.app([*typed, "5"], standalone_mode=False)
+    (tmp_path / "catalog" / "judges" / "tone.md").write_text(REMOTE, encoding="utf-8")
+    with living_at(tmp_path / "home", ONLINEEVAL_CATALOG=str(tmp_path / "catalog")):
+        cli.catalog_check()
+    assert "or write [budget] with" in out.export_text()
+    with living_at(tmp_path / "home"):
+        cli.app([*typed, "5", "--force"], standalone_mode=False)
+        monkeypatch.setattr(sys, "argv", ["onlineeval", *typed, "0", "--force"])
+        with pytest.raises(SystemExit):
+            cli.main()
+    assert "has a [budget] from before" in err.export_text()
 
 
 def test_the_report_of_a_day_is_written_without_hours(hour: FirstHour) -> None:

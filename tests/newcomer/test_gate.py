@@ -132,7 +132,9 @@ def test_status_says_that_a_judge_waits(tmp_path: Path, folder: Path) -> None:
     settings = settings_at(tmp_path / "home", catalog=folder)
     out = Console(width=10_000, record=True, file=io.StringIO())
     show_status(settings, now=datetime.now(UTC), out=out)
-    assert "no monthly budget is confirmed, so nothing is sent to a model for tone" in out.export_text()
+    said = out.export_text()
+    assert "no monthly budget is confirmed, so nothing is sent to a model for tone" in said
+    assert "or write [budget] with" in said
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_history_that_is_wanted_is_priced_and_written(desk: Desk, chats: Path) -
 
 def test_a_cap_of_nothing_confirms_nothing(desk: Desk, chats: Path) -> None:
     said = desk.init(chats, model="gpt-4o", cap=0.0)
-    assert "pays for no remote judge" in said and "no monthly budget is confirmed" in said
+    assert "pays for no remote judge" in said and "no monthly budget is confirmed" in said and "write [budget]" in said
     assert load_catalog(desk.catalog).asked_judges == ()
 
 

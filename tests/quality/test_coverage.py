@@ -171,7 +171,7 @@ def test_a_file_that_vanished_is_missing_with_all_its_rows(settings):
 
 def test_a_quarantined_line_that_vanished_is_missing(settings):
     lake = a_day(settings)
-    lake.erase("quarantine", f"log_offset = {max(row['log_offset'] for row in bad_lines(lake))}")
+    lake.open("quarantine").delete(f"log_offset = {max(row['log_offset'] for row in bad_lines(lake))}")
     count_coverage(lake)
     assert gaps(close(settings, lake)) == [(HOUR, "sdk", 1)]
 
@@ -182,14 +182,14 @@ def bad_lines(lake: Lake) -> list[dict[str, Any]]:
 
 def test_rows_removed_by_a_commit_that_says_nothing_of_it_are_missing_at_the_next_tick(settings):
     lake = a_day(settings)
-    assert lake.erase("responses", "response_id in ('r3', 'r4', 'rold')") == 3
+    assert lake.open("responses").delete("response_id in ('r3', 'r4', 'rold')")["num_deleted_rows"] == 3
     count_coverage(lake)
     assert gaps(close(settings, lake)) == [(HOUR, "sdk", 3)]
 
 
 def test_a_part_that_vanished_leaves_rows_that_nobody_received(settings):
     lake = a_day(settings)
-    lake.erase("ingested_parts", "log_segment like 'collector.%'")
+    lake.open("ingested_parts").delete("log_segment like 'collector.%'")
     count_coverage(lake)
     assert gaps(close(settings, lake)) == [(NOON, "collector", -3)]
 
@@ -207,7 +207,7 @@ def test_a_segment_that_was_cut_after_it_was_taken_in_is_named_with_its_lines(se
 
 def test_coverage_rows_that_vanished_are_seen_against_the_lakes_own_counts(settings):
     lake = a_day(settings)
-    lake.erase("coverage", "day = DATE '2026-11-10'")
+    lake.open("coverage").delete("day = DATE '2026-11-10'")
     outcome = close(settings, lake)
     assert [(day.day, more) for day, more in outcome.uncounted] == [(10, 12)]
 

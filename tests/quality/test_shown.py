@@ -87,7 +87,7 @@ def test_the_verb_says_that_all_is_accounted_for(settings):
 
 
 def test_the_verb_names_what_is_missing_and_fails(settings):
-    counted(settings).erase("responses", "response_id in ('r1', 'r2')")
+    counted(settings).open("responses").delete("response_id in ('r1', 'r2')")
     count_coverage(Lake(settings.lake_folder))
     code, told = run(settings, "--days", "3")
     assert code == 1

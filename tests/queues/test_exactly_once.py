@@ -1,6 +1,7 @@
 """What was appended to a queue is in the lake once: after repeats, kills, a lost cache, a bad message."""
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from onlineeval_dagster.queues.drain import Drained
 from onlineeval_dagster.queues.registry import open_queue
 from onlineeval_dagster.settings import Settings
 from tests.pipeline import table
+from tests.queues.brokers import Broker
 from tests.worlds import NOW, answer
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +82,16 @@ def test_every_message_becomes_one_row(url: str, settings: Settings) -> None:
     assert responses(settings) == once(range(60))
 
 
-def test_killed_at_every_step_it_loses_nothing_and_doubles_nothing(url: str, settings: Settings) -> None:
+def test_killed_at_every_step_it_loses_nothing_and_doubles_nothing(kafka: Broker, settings: Settings) -> None:
+    kill_and_repeat(kafka.new_topic(f"killed-{secrets.token_hex(4)}"), settings)
+
+
+@pytest.mark.slow
+def test_killed_at_every_step_no_queue_loses_or_doubles_anything(url: str, settings: Settings) -> None:
+    kill_and_repeat(url, settings)
+
+
+def kill_and_repeat(url: str, settings: Settings) -> None:
     environment = dict(os.environ) | {"ONLINEEVAL_HOME": str(settings.home)}
 
     def run(deadly: str) -> int:
@@ -143,12 +154,16 @@ def test_small_segments_follow_each_other_without_a_gap(url: str, settings: Sett
     ],
 )
 def test_a_message_that_is_no_event_is_quarantined_with_its_reason(
-    url: str, settings: Settings, message: bytes, reason: str
+    kafka: Broker, settings: Settings, message: bytes, reason: str
 ) -> None:
-    if url.startswith("sqs:") and b"\xff" in message:
-        with pytest.raises(QueueError, match="UTF-8"):  # what the service refuses is refused before anything is sent
-            send(url, [message])
-        return
+    quarantine(kafka.new_topic(f"bad-{secrets.token_hex(4)}"), settings, message, reason)
+
+
+def test_every_queue_brings_a_message_of_several_lines_into_quarantine(url: str, settings: Settings) -> None:
+    quarantine(url, settings, encode(answer(1)) + encode(answer(2)), "several lines")
+
+
+def quarantine(url: str, settings: Settings, message: bytes, reason: str) -> None:
     send(url, [message, encode(answer(7))])
     done = drained(settings, url)
     assert (done.events, done.refused) == (1, 1)
@@ -157,6 +172,16 @@ def test_a_message_that_is_no_event_is_quarantined_with_its_reason(
     (bad,) = table(settings, "quarantine")
     assert reason in bad["reason"]
     assert "; send" in bad["reason"]
+
+
+def test_a_line_that_sqs_does_not_take_is_refused_before_anything_is_sent(url: str) -> None:
+    if not url.startswith("sqs:"):
+        pytest.skip("the others take any bytes")
+    for line, why in ((b'{"\xff": 1}', "UTF-8"), (b"x" * (2**20 + 1), "shorten")):
+        with pytest.raises(QueueError, match=why):
+            send(url, [b"{}", line])
+    with closing(open_queue(url)) as queue:
+        assert [span.waiting for span in queue.spans()] == [0]
 
 
 def test_what_a_producer_leaves_out_is_told_by_the_message(url: str, settings: Settings) -> None:

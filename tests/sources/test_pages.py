@@ -18,7 +18,7 @@ KEY = "geheim-123"
 
 
 def server_at(host: str, waits: list[float] | None = None, **patience: Any) -> Server:
-    ready = opened(Source(dialect="langfuse", url=f"http://me:{KEY}@{host}"), place="sources.lf", now=NOW)
+    ready = opened(Source(dialect="langfuse", url=f"http://{host}"), place="sources.lf", now=NOW)
     asked = server(ready, headers={"Authorization": f"Bearer {KEY}"}, secrets={KEY})
     quick = {"sleep": ([] if waits is None else waits).append, "timeout": 5} | patience
     return replace(asked, patience=Patience(**quick))

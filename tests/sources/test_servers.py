@@ -162,15 +162,19 @@ class TestPhoenix:
         assert {call.headers["authorization"] for call in calls} == {"Bearer geheim-5"}
 
     def test_an_annotation_that_comes_hours_later_is_the_only_thing_that_the_next_pull_brings(self):
-        spans, annotations = [span(n) for n in range(2)], [annotation(1)]
+        days_later = (NOON + timedelta(days=2)).isoformat()
+        spans, annotations = [span(n) for n in range(2)], [annotation(1, created_at=days_later)]
         with answering(phoenix(spans, annotations)) as (host, calls):
             url = f"http://{host}/projects/my%20shop"
             first, cursor = read(url, "phoenix")
             annotations += [annotation(0), annotation(1, name="worse")]
             spans.append(span(7, at=NOON + timedelta(hours=5)))
             second, cursor = read(url, "phoenix", cursor)
-            third, _ = read(url, "phoenix", cursor)
-        assert len(first) == 3 and third == []
+            annotations.append(annotation(0, name="late"))
+            third, cursor = read(url, "phoenix", cursor)
+            fourth, _ = read(url, "phoenix", cursor)
+        assert len(first) == 3 and fourth == []
+        assert [event.attributes["gen_ai.evaluation.name"] for event in third] == ["late"]
         assert sorted((event.record, event.span_id) for event in second) == [
             ("log", f"{0:016x}"),
             ("log", f"{1:016x}"),

@@ -160,6 +160,11 @@ def test_a_trace_whose_root_never_came_is_answered_by_its_first_span_for_all() -
     assert (made.query, made.response, made.context, made.input_tokens) == ("Where?", "Here.", "One.", 10)
 
 
+def test_a_true_root_comes_before_a_span_that_lost_its_parent() -> None:
+    lost = a_step("lost", parent="gone", attributes=chain("Other?", "Other."))
+    assert only(lost, a_step(after_s=1, attributes=chain())).response == "It is here."
+
+
 def test_a_failed_root_is_a_response_with_its_error() -> None:
     failed = a_step(attributes=chain(answered=""), status="error", status_message="503 from the model")
     made = only(failed)

@@ -195,6 +195,14 @@ def test_a_late_span_is_counted_and_the_response_is_not_rewritten(settings: Sett
     assert states(settings) == {"t": ("response", 2, 1)}
 
 
+def test_a_root_that_comes_after_its_trace_was_answered_makes_no_second_response(settings: Settings) -> None:
+    step(settings, [span("t", "inner", parent="root", at=NOON + timedelta(seconds=1))])
+    root = span("t", "root", attributes=LLM | {"output.value": "Other."}, received_at=LATER)
+    step(settings, [root], now=LATER + timedelta(minutes=1))
+    assert [made["response"] for made in stored(settings, "responses")] == ["Here."]
+    assert states(settings) == {"t": ("response", 2, 1)}
+
+
 def test_a_span_sent_again_changes_nothing(settings: Settings) -> None:
     step(settings, [span("t", "root")])
     done = step(settings, [span("t", "root", received_at=LATER)], now=LATER + timedelta(minutes=1))
