@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Any, Protocol
 
 from onlineeval_dagster.collector.shipping import Answer, Collector
 from onlineeval_dagster.collector.spool import (
@@ -70,24 +71,35 @@ def default_spool(url: str, environment: str) -> Path:
     return state / "onlineeval" / "spool" / name
 
 
-class HttpTransport:
-    """Ships lines to the collector at `url`. Safe under threads, asyncio and fork.
+class Destination(Protocol):
+    """Where a spool is shipped to. Belongs to one thread."""
 
-    What is in `spool` goes out with this `api_key`, whichever process left it there: where keys belong to different
-    environments, give each a spool of its own.
-    """
+    place: str
+
+    def post(self, lines: list[bytes], *, timeout: float) -> Answer:
+        """Send the lines as one batch; the answer says what became of them. Raises nothing."""
+        ...
+
+    def close(self) -> None: ...
+
+    def forget(self) -> None:
+        """In a forked child: leave the parent's connection alone."""
+        ...
+
+
+class SpooledTransport:
+    """Ships lines to what `connect` gives. Safe under threads, asyncio and fork."""
 
     def __init__(
         self,
-        url: str,
-        api_key: str | None,
+        connect: Callable[[], Destination],
         spool: Path,
         *,
         spool_bytes: int = SPOOL_BYTES,
         pace: Pace = Pace(),
         rng: random.Random | None = None,
     ) -> None:
-        self._url, self._api_key = url, api_key
+        self._connect = connect
         self._spool, self._spool_bytes, self._pace = spool, spool_bytes, pace
         self._rng = rng or random.Random()
         self._loss_line: Callable[[], bytes | None] = lambda: None
@@ -140,13 +152,13 @@ class HttpTransport:
         is_closed = self._closing.is_set()
         for lane in (self._lane, *self._adopted):
             lane.forget()
-        self._collector.close()
+        self._destination.forget()
         self._begin()
         if is_closed:
             self.close()
 
     def _begin(self) -> None:
-        self._collector = Collector(self._url, self._api_key)
+        self._destination = self._connect()
         self._lane, self._adopted = Lane(self._spool), list[Lane]()
         self._log = LocalLog(self._lane.folder, door="spool", rotate_bytes=_SEGMENT_BYTES, make_folder=self._lane.make)
         self._log.tell_losses(self._loss_line)
@@ -227,7 +239,7 @@ class HttpTransport:
                 timeout = self._patience()
                 if timeout <= 0:
                     return self._pace.look
-                answer = self._collector.post(batch.lines, timeout=timeout)
+                answer = self._destination.post(batch.lines, timeout=timeout)
                 if answer.outcome == "split" and len(batch.lines) > 1:
                     self._limit = max(1, len(batch.lines) // 2)
                     continue
@@ -261,7 +273,7 @@ class HttpTransport:
             self._shipped += sum(LOSS_MARK not in line for i, line in enumerate(lines) if i not in lost)
             self._refused += sum(LOSS_MARK not in line for line, _ in told)
         if told:
-            found = f"{self._collector.place} refused {len(told)} events for good"
+            found = f"{self._destination.place} refused {len(told)} events for good"
             try:
                 keep_refused(self._spool, told)
                 self._warn(f"{found}; see {self._spool}/refused.ndjson")
@@ -269,7 +281,7 @@ class HttpTransport:
                 self._warn(f"{found}, which could not be kept in {self._spool}: {error.strerror}; free space there")
 
     def _leave(self) -> None:
-        self._collector.close()
+        self._destination.close()
         for lane in (self._lane, *self._adopted):
             lane.release()
 
@@ -291,3 +303,14 @@ class HttpTransport:
         import logging  # not before there is something to say
 
         logging.getLogger("onlineeval").warning("%s", said)
+
+
+class HttpTransport(SpooledTransport):
+    """Ships lines to the collector at `url`.
+
+    What is in `spool` goes out with this `api_key`, whichever process left it there: where keys belong to different
+    environments, give each a spool of its own. `options` as of `SpooledTransport`.
+    """
+
+    def __init__(self, url: str, api_key: str | None, spool: Path, **options: Any) -> None:
+        super().__init__(lambda: Collector(url, api_key), spool, **options)

@@ -76,6 +76,10 @@ class Collector:
         if connection is not None:
             connection.close()
 
+    def forget(self) -> None:
+        """In a forked child: the socket is a copy, and closing it says nothing to the other end."""
+        self.close()
+
     def _send(self, body: bytes, timeout: float) -> tuple[int, str, bytes]:
         headers = dict(self._headers)
         if self._zips and len(body) > _ZIP_BYTES:

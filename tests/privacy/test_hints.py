@@ -17,8 +17,11 @@ NEAR = st.text("0123456789٣۴५７ +-()./\u00a0\u2011\u2013@a.:,DE[]\n\t'\"=",
 SECRETS = st.builds(
     lambda word, between, token: word + between + token,
     st.sampled_from(
-        ["sk-", "sk_live_", "pk-", "ghp_", "github_pat_", "xoxb-", "AKIA", "AIza", "eyJ", "-----BEGIN PRIVATE KEY-----"]
-        + ["api key", "API_KEY", "access-token", "ſecret", "Secret", "PASSWORD", "passwd", "Bearer", "authorızation"]
+        (
+            *("sk-", "sk_live_", "pk-", "ghp_", "github_pat_", "xoxb-", "AKIA", "AIza", "eyJ"),
+            *("-----BEGIN PRIVATE KEY-----", "api key", "API_KEY", "access-token", "ſecret", "Secret", "PASSWORD"),
+            *("passwd", "Bearer", "authorızation"),
+        )
     ),
     st.text(" :='\"is\n\u00a0\x1c.", max_size=5),
     st.text("abcXYZ0189-_.=/+é", max_size=48),
