@@ -13,6 +13,9 @@ SECONDS_FROM_MS = 2000  # above this, seconds read easier than milliseconds
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
+_MOST_DECIMALS = 6
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
     """One way to write the numbers that stand together: prefix, value * factor with `decimals`, suffix."""
@@ -62,16 +65,19 @@ def format_for(unit: Unit, low: float, value: float, high: float) -> Format:
     A share that is not all is never written as 100 %, nor one that is not none as 0 %.
     """
     chosen = format_for_difference(unit, low, high)
-    shown = round(value * chosen.factor, chosen.decimals)
-    misleading = unit == "share" and ((value < 1 and shown == 100) or (value > 0 and shown == 0))
-    return chosen.finer() if misleading else chosen
+    while unit == "share" and chosen.decimals < _MOST_DECIMALS:
+        shown = round(value * chosen.factor, chosen.decimals)
+        if not ((value < 1 and shown == 100) or (value > 0 and shown == 0)):
+            break
+        chosen = chosen.finer()
+    return chosen
 
 
 def format_for_difference(unit: Unit, low: float, high: float) -> Format:
     """As many decimals as the range deserves: it spans about two steps of the last digit or more."""
     scale = _scale(unit, max(abs(low), abs(high)))
     width = (high - low) * scale.factor
-    return replace(scale, decimals=min(6, max(0, math.ceil(math.log10(2 / width)))) if width > 0 else 1)
+    return replace(scale, decimals=min(_MOST_DECIMALS, max(0, math.ceil(math.log10(2 / width)))) if width > 0 else 1)
 
 
 def _scale(unit: Unit, largest: float) -> Format:

@@ -3,7 +3,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from onlineeval_dagster.contracts.estimates import Estimate
@@ -169,6 +169,7 @@ def test_a_change_that_made_it_worse_outweighs_an_unclear_week():
     assert world.report().status == "worse"
 
 
+@example(low=0.0, value=0.0002780237517621132, high=1.0)
 @given(low=st.floats(0, 1), value=st.floats(0, 1), high=st.floats(0, 1))
 def test_a_written_share_is_never_a_false_all_or_none(low, value, high):
     low, value, high = sorted((low, value, high))
