@@ -1,11 +1,11 @@
-# make demo | test | up | check | bench | calibration. Everything lives in .venv and in $(ONLINEEVAL_HOME).
+# make demo | test | up | check | bench | calibration | soak. Everything lives in .venv and in $(ONLINEEVAL_HOME).
 PYTHON ?= python3
 BIN := .venv/bin
 export ONLINEEVAL_HOME ?= $(CURDIR)/.onlineeval
 export DO_NOT_TRACK := 1
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: setup demo up test check format bench calibration wheel lock clean
+.PHONY: setup demo up test check format bench calibration soak wheel lock clean
 
 setup: .venv/ready
 .venv/ready: pyproject.toml constraints.txt
@@ -42,8 +42,12 @@ calibration: setup
 	$(BIN)/python -m pytest -m slow tests/calibration
 	$(BIN)/python -m tests.calibration.report
 
+soak: setup
+	$(BIN)/python -m pytest -m slow tests --ignore tests/calibration
+
 wheel: setup
 	$(BIN)/python -m build --wheel --no-isolation
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist sdk
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --group dev --group bench --no-header --all-extras pyproject.toml -o constraints.txt
