@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from onlineeval_dagster.catalog.load import load_catalog
 from onlineeval_dagster.contracts.base import LogEvent
 from onlineeval_dagster.contracts.events import Action, Deploy, Response
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.ingest import ingest
 from onlineeval_dagster.log.segments import encode, open_log
-from onlineeval_dagster.settings import Settings, load_settings
+from onlineeval_dagster.settings import PACKAGED_CATALOG, Settings, load_settings
+from onlineeval_dagster.traces.stage import assemble_settled
 
 NOON = datetime(2026, 11, 10, 12, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -55,3 +57,14 @@ def lake_of(settings: Settings, events: Iterable[LogEvent], *, now: datetime = N
     lake = Lake(settings.lake_folder)
     ingest(settings, lake, now=now)
     return lake
+
+
+def take_in_traces(settings: Settings, *, now: datetime) -> None:
+    """Log → lake, settled traces → log, log → lake: what the step `ingest` does, without Dagster."""
+    lake = Lake(settings.lake_folder)
+    ingest(settings, lake, now=now)
+    with open_log(settings, door="traces") as log:
+        assemble_settled(
+            lake, load_catalog(PACKAGED_CATALOG), now=now, record=lambda said: log.append(b"".join(map(encode, said)))
+        )
+    ingest(settings, lake, now=now)

@@ -4,6 +4,7 @@ What a door for events has in common with that for traces, telling refusals and 
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -26,7 +27,7 @@ Answer = tuple[int, bytes, tuple[bytes, bytes]]
 """Status, body and content type."""
 
 
-class Route:
+class Route(ABC):
     """An ASGI app for one path: what it raises as RequestRefused becomes an answer that says so."""
 
     path: str
@@ -57,8 +58,9 @@ class Route:
         await send({"type": "http.response.body", "body": body})
         self._live.answered(self.path, status, perf_counter() - began)
 
+    @abstractmethod
     async def answer(self, headers: Headers, receive: Any) -> Answer:
-        raise NotImplementedError
+        """Status, body and content type. Raises RequestRefused."""
 
     def refusal(self, error: RequestRefused, headers: Headers) -> tuple[bytes, tuple[bytes, bytes]]:  # noqa: ARG002
         """Body and content type for a request that was refused as a whole."""

@@ -106,7 +106,7 @@ class Collector:
                 connection.request("POST", self._path, body, headers)
             response = connection.getresponse()
             said = response.read(_ANSWER_BYTES)
-        except BaseException:
+        except BaseException:  # whatever it was: the rest of this answer must not be read as the next one's
             self.close()
             raise
         if response.will_close or not response.isclosed():

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import orjson
 import uvloop
 
+from tests.bench.http_load import connected, open_loop
 from tests.bench.measured import Measured
 from tests.bench.track import _response
 
@@ -93,41 +94,6 @@ def bodies(batch: int, count: int = _VARIETY) -> list[bytes]:
     return made
 
 
-class _Connection(asyncio.Protocol):
-    """One kept-alive connection with one request at a time."""
-
-    def __init__(self) -> None:
-        self._had = b""
-        self._answer: asyncio.Future[None] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: asyncio.Transport = transport  # type: ignore[assignment]
-
-    def data_received(self, data: bytes) -> None:
-        self._had += data
-        head, gap, body = self._had.partition(b"\r\n\r\n")
-        if not gap or len(body) < int(head.lower().partition(b"content-length: ")[2].split(b"\r", 1)[0]):
-            return
-        self._had = b""
-        assert self._answer is not None
-        if head.startswith(b"HTTP/1.1 200"):
-            self._answer.set_result(None)
-        else:
-            self._answer.set_exception(RuntimeError((head + gap + body)[:500].decode()))
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(RuntimeError("the server closed the connection"))
-
-    def ask(self, request: bytes) -> "asyncio.Future[None]":
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
-        return self._answer
-
-    def close(self) -> None:
-        self._transport.close()
-
-
 async def _measure(process: int, port: int, seconds: float) -> dict[str, float]:
     single, batch = bodies(1), bodies(BATCH)
     await _closed_loop(port, batch, _CONNECTIONS[BATCH], seconds / 5)  # warm
@@ -137,7 +103,7 @@ async def _measure(process: int, port: int, seconds: float) -> dict[str, float]:
         said[name] = events * await _closed_loop(port, requests, _CONNECTIONS[events], seconds)
         done = said[name] * (perf_counter() - began)
         said[name + "_cpu"] = done / max(_cpu_seconds(process) - cpu, 1e-9)
-    took = sorted(await _open_loop(port, single, seconds))
+    took = sorted(await open_loop(port, single, seconds, rate=RATE))
     for name, share in {"median": 0.5, "p99": 0.99, "p999": 0.999}.items():
         said[name] = took[int(len(took) * share)] * 1e3
     return said | {"worst": took[-1] * 1e3}
@@ -148,7 +114,7 @@ async def _closed_loop(port: int, requests: list[bytes], connections: int, secon
     end = perf_counter() + seconds
 
     async def asking(place: int) -> int:
-        connection, count = await _connected(port), 0
+        connection, count = await connected(port), 0
         while perf_counter() < end:
             await connection.ask(requests[(place + count) % len(requests)])
             count += 1
@@ -158,35 +124,6 @@ async def _closed_loop(port: int, requests: list[bytes], connections: int, secon
     began = perf_counter()
     counts = await asyncio.gather(*(asking(place) for place in range(connections)))
     return sum(counts) / (perf_counter() - began)
-
-
-async def _open_loop(port: int, requests: list[bytes], seconds: float) -> list[float]:
-    """Seconds from when each request was due to its answer; they are due whether or not earlier ones were answered."""
-    free = [await _connected(port) for _ in range(8)]
-    took: list[float] = []
-    began = perf_counter() + 0.1
-
-    async def ask(number: int) -> None:
-        connection = free.pop() if free else await _connected(port)
-        await connection.ask(requests[number % len(requests)])
-        took.append(perf_counter() - began - number / RATE)
-        free.append(connection)
-
-    tasks = []
-    for number in range(int(seconds * RATE)):
-        wait = began + number / RATE - perf_counter()
-        if wait > 0:
-            await asyncio.sleep(wait)
-        tasks.append(asyncio.create_task(ask(number)))
-    await asyncio.gather(*tasks)
-    for connection in free:
-        connection.close()
-    return took
-
-
-async def _connected(port: int) -> _Connection:
-    _, connection = await asyncio.get_running_loop().create_connection(_Connection, "127.0.0.1", port)
-    return connection
 
 
 def _cpu_seconds(process: int) -> float:

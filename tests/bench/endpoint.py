@@ -8,7 +8,6 @@ all of them alike. Latency is counted from when a request was due, so that a sta
 """
 
 import argparse
-import asyncio
 import os
 import random
 import socket
@@ -24,7 +23,7 @@ from urllib.parse import urlsplit
 import orjson
 import uvloop
 
-from tests.bench.collector import _connected
+from tests.bench.http_load import open_loop
 from tests.bench.measured import Measured
 from tests.bench.track import _response
 
@@ -155,26 +154,7 @@ def _requests() -> list[bytes]:
 
 async def _turn(port: int, requests: list[bytes], seconds: float) -> list[float]:
     """Milliseconds from when each request was due to its answer."""
-    free = [await _connected(port) for _ in range(8)]
-    took: list[float] = []
-    began = perf_counter() + 0.1
-
-    async def ask(number: int) -> None:
-        connection = free.pop() if free else await _connected(port)
-        await connection.ask(requests[number % len(requests)])
-        took.append((perf_counter() - began - number / RATE) * 1e3)
-        free.append(connection)
-
-    tasks = []
-    for number in range(int(seconds * RATE)):
-        wait = began + number / RATE - perf_counter()
-        if wait > 0:
-            await asyncio.sleep(wait)
-        tasks.append(asyncio.create_task(ask(number)))
-    await asyncio.gather(*tasks)
-    for connection in free:
-        connection.close()
-    return took
+    return [1e3 * took for took in await open_loop(port, requests, seconds, rate=RATE)]
 
 
 def _at(times: list[float], share: float) -> float:

@@ -15,17 +15,12 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from onlineeval_dagster.catalog.load import load_catalog
 from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.ingest import ingest
 from onlineeval_dagster.lake.scan import rows
-from onlineeval_dagster.log.segments import encode, open_log
 from onlineeval_dagster.privacy.policy import load_privacy
-from onlineeval_dagster.settings import PACKAGED_CATALOG
-from onlineeval_dagster.traces.stage import assemble_settled
 from tests.collector.collectors import serving as collecting
 from tests.fake_endpoint import Say, completion, serving
-from tests.worlds import settings_at
+from tests.worlds import settings_at, take_in_traces
 
 
 @pytest.fixture
@@ -43,15 +38,7 @@ def traced(tmp_path: Path) -> Iterator[tuple[TracerProvider, Any]]:
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
             lake, later = Lake(settings.lake_folder), datetime.now(UTC) + timedelta(minutes=5)
-            ingest(settings, lake, now=later)
-            with open_log(settings, door="traces") as log:
-                assemble_settled(
-                    lake,
-                    load_catalog(PACKAGED_CATALOG),
-                    now=later,
-                    record=lambda said: log.append(b"".join(map(encode, said))),
-                )
-            ingest(settings, lake, now=later)
+            take_in_traces(settings, now=later)
             return rows(lake, "select * from responses", {"responses": None}).to_pylist()
 
         yield provider, responses

@@ -9,14 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from onlineeval_dagster.catalog.load import Traces, load_catalog
-from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.ingest import ingest
-from onlineeval_dagster.log.segments import encode, open_log
 from onlineeval_dagster.settings import PACKAGED_CATALOG
-from onlineeval_dagster.traces.stage import assemble_settled
 from tests.collector.collectors import serving
 from tests.pipeline import table
-from tests.worlds import settings_at
+from tests.worlds import settings_at, take_in_traces
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "opentelemetry.md").read_text(encoding="utf-8")
@@ -36,16 +32,8 @@ def test_the_example_sent_to_a_live_collector_becomes_the_row_that_the_page_show
         subprocess.run([sys.executable, "-c", block("python")], env=where, timeout=60, check=True)
         process.terminate()
         assert process.wait(20) == 0
-    lake, later = Lake(settings.lake_folder), datetime.now(UTC) + timedelta(minutes=5)
-    ingest(settings, lake, now=later)
-    with open_log(settings, door="traces") as log:
-        assemble_settled(
-            lake,
-            load_catalog(PACKAGED_CATALOG),
-            now=later,
-            record=lambda said: log.append(b"".join(map(encode, said))),
-        )
-    ingest(settings, lake, now=later)
+    later = datetime.now(UTC) + timedelta(minutes=5)
+    take_in_traces(settings, now=later)
     (made,) = table(settings, "responses")
     assert (made["response_id"], made["query"]) == ("answer-17", "Where is my parcel?")
     assert (made["response"], made["context"]) == ("It left Lyon on Monday.", "Parcel 1234 left Lyon on Monday.")
