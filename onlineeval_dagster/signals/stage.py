@@ -14,7 +14,8 @@ from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import engine, first_rows, rows, scan_files
 from onlineeval_dagster.signals.behaviour import ATTRIBUTION_DAYS, BEHAVIOUR_SQL, SKEW_DAYS, score_table
 from onlineeval_dagster.signals.conversation import CONVERSATION_SQL, correction_pattern, derived_table
-from onlineeval_dagster.signals.detectors import DETECTORS, Detector
+from onlineeval_dagster.signals.detectors.interface import Detector
+from onlineeval_dagster.signals.detectors.registry import DETECTORS
 
 # Ten days of 100,000 responses a day with three signals each are some 400 MB in memory.
 _DAYS_A_COMMIT = 10

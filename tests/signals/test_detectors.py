@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlineeval_dagster.contracts.events import Response
-from onlineeval_dagster.signals.detectors import DETECTORS, FOUND
+from onlineeval_dagster.signals.detectors.interface import FOUND
+from onlineeval_dagster.signals.detectors.registry import DETECTORS
 from onlineeval_dagster.simulate.traffic import simulate
 
 ENDLESS = "We will look into the matter of your parcel and then call you about the"
