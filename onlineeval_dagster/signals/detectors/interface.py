@@ -5,7 +5,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,7 +27,9 @@ class Detector:
 
     needs       columns of a response beside `response_id`
     score       (table with these columns) -> FOUND: one row a response, in the same order. `score` in [-1, 0) where
-                something was found and null where nothing was: not finding a fault is no praise
+                something was found and null where nothing was: not finding a fault is no praise.
+                `raw_value`: how much there is of what the name says, graded where it can be; null where it cannot tell
+    better      which end of raw_value speaks well of the answer
     cost_us     microseconds for an answer of 300 tokens on one core, measured
     cannot_see  what it misses by design, for the reader of a report
     """
@@ -37,6 +39,7 @@ class Detector:
     cost_us: float
     cannot_see: str
     needs: tuple[str, ...]
+    better: Literal["low", "high"] = "low"
     score: Callable[[pa.Table], pa.Table]
 
 
