@@ -6,9 +6,10 @@ bytes ──split──▶ values ──judge──▶ lines   (the good ones, i
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, Protocol
 
 import orjson
@@ -29,9 +30,9 @@ _NO_NUMBER = re.compile(rb"[:,\[{\s](-?(?:NaN|Infinity))[,\]}\s]")
 
 
 class Cleaner(Protocol):
-    """Takes out of an event what must not reach the disk."""
+    """Takes out of events what must not reach the disk; one for each, in order."""
 
-    def clean(self, event: dict[str, Any]) -> dict[str, Any]: ...
+    def clean_all(self, events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ def judge(values: list[Any], *, terms: Terms, cleaner: Cleaner, now: datetime) -
     taken = Taken()
     received_at = now.isoformat().replace("+00:00", "Z")
     earliest, latest = now - timedelta(days=terms.retention_days) + _MARGIN, now + AHEAD
+    good: list[tuple[int, dict[str, Any]]] = []
     for index, said in enumerate(values):
         if type(said) is not dict:
             reason = said.reason if type(said) is Broken else f"event: a JSON {_word(said)}; write it as an object"
@@ -108,10 +110,17 @@ def judge(values: list[Any], *, terms: Terms, cleaner: Cleaner, now: datetime) -
             if reason is not None:
                 taken.refused.append((index, reason))
                 continue
-        try:
-            cleaned = cleaner.clean(said)
-        except Exception as error:  # noqa: BLE001 - the front door: what cannot be cleaned is not written, and said so
-            taken.refused.append((index, f"event: its texts could not be cleaned ({type(error).__name__}); tell us"))
+        good.append((index, said))
+    _write(good, taken, terms, cleaner)
+    taken.refused.sort(key=itemgetter(0))
+    return taken
+
+
+def _write(good: list[tuple[int, dict[str, Any]]], taken: Taken, terms: Terms, cleaner: Cleaner) -> None:
+    """The lines of events that the contract wants, cleaned."""
+    for (index, _), cleaned in zip(good, _cleaned([said for _, said in good], cleaner), strict=True):
+        if isinstance(cleaned, Broken):
+            taken.refused.append((index, cleaned.reason))
             continue
         try:
             line = orjson.dumps(cleaned, None, orjson.OPT_APPEND_NEWLINE)
@@ -123,7 +132,15 @@ def judge(values: list[Any], *, terms: Terms, cleaner: Cleaner, now: datetime) -
             continue
         taken.events.append(cleaned)
         taken.lines.append(line)
-    return taken
+
+
+def _cleaned(events: list[dict[str, Any]], cleaner: Cleaner) -> Sequence[dict[str, Any] | Broken]:
+    try:
+        return cleaner.clean_all(events)
+    except Exception as error:  # noqa: BLE001 - the front door: what cannot be cleaned is not written, and said so
+        if len(events) == 1:
+            return [Broken(f"event: its texts could not be cleaned ({type(error).__name__}); tell us")]
+    return [cleaned for event in events for cleaned in _cleaned([event], cleaner)]
 
 
 def _complete(said: dict[str, Any], received_at: str, environment: str | None) -> None:

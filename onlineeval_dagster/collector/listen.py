@@ -1,5 +1,6 @@
 """Run the collector: its sockets, its server, its end."""
 
+import ctypes
 import gc
 import ipaddress
 import signal
@@ -20,6 +21,7 @@ DOORS = ("collector", "otlp")
 """The log's doors for events and for OTLP: losses are accounted for by door."""
 
 _DRAIN_SECONDS = 10
+_ARENA_MAX = -8  # glibc's malloc.h: M_ARENA_MAX
 _GARBAGE = 50_000  # new objects before the garbage collector looks: a batch of events is a thousand, and has no cycles
 
 
@@ -57,6 +59,7 @@ def listen(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         host, port = bound.getsockname()[:2]
+        _share_one_heap()
         # What is loaded now stays: the garbage collector need not look at it again for each batch of events.
         gc.collect()
         gc.freeze()
@@ -70,6 +73,16 @@ def listen(
             for sink in sinks:
                 sink.close(patience=_DRAIN_SECONDS)
     tell(f"collector: stopped, all that was acknowledged is in {'the queue' if where else 'the log'}")
+
+
+def _share_one_heap() -> None:
+    """One heap for all threads, where the C library is glibc: the thread that writes the log frees what the loop made.
+
+    With a heap a thread an event of a batch of 100 costs 17 µs instead of 14.5 (tests/bench/collector.py).
+    """
+    choose = getattr(ctypes.CDLL(None), "mallopt", None)
+    if choose is not None:
+        choose(_ARENA_MAX, 1)
 
 
 def may_be_reached(host: str, keys: ApiKeys) -> None:

@@ -111,20 +111,18 @@ class Live(Collector):
         return generate_latest(registry)
 
 
-class _Label:
-    """The values of one label, the first so many of them."""
+class _Label(dict[str | None, str]):
+    """The values of one label, the first so many of them; a further one is `other`."""
 
     def __init__(self, most: int) -> None:
+        super().__init__({None: "none"})
         self._most = most
-        self._values: dict[str | None, str] = {None: "none"}
 
-    def __getitem__(self, value: str | None) -> str:
-        known = self._values.get(value)
-        if known is None:
-            known = str(value) if len(self._values) <= self._most else OTHER
-            if known is not OTHER:
-                self._values[value] = known
-        return known
+    def __missing__(self, value: str) -> str:
+        if len(self) > self._most:
+            return OTHER
+        self[value] = str(value)
+        return self[value]
 
 
 class _Histogram:

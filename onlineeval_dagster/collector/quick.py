@@ -104,7 +104,9 @@ class QuickLook:
                 return False
         if has_null and not all(event[name] is not None for name in shape.never_null):
             return False
-        if not _is_between(event["occurred_at"], earliest, latest):
+        occurred_at = event["occurred_at"]
+        # The same text as received_at: it had no time of its own, and got the collector's.
+        if occurred_at is not event["received_at"] and not _is_between(occurred_at, earliest, latest):
             return False
         for name in self._placing:
             if event.get(name) is not None and not _is_between(event[name], earliest, latest):

@@ -7,7 +7,7 @@ event ──▶ its texts in one string ──▶ hints silent (nearly always, 2
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -25,6 +25,7 @@ DEEPEST = 64  # as the collector takes; what lies deeper is cut, for it cannot b
 CUT = "[cut: nested too deep]"
 _KEY = re.compile(r"u_[a-z2-7]{26}", re.ASCII).fullmatch
 _MOST_SHAPES = 256
+_TOGETHER = 20  # events whose texts the hints see in one call; one e-mail in 100 events sets off a fifth of the calls
 _BETWEEN = "\x00"  # no rule matches it, so nothing is found across two texts
 
 
@@ -65,30 +66,48 @@ class Privacy:
 
         Any kind of event, as decoded from JSON; odd types pass or are looked through, and never raise.
         """
-        kind = event.get("kind")
-        plan = (self.plans.get(kind) if type(kind) is str else None) or self.plans[""]
-        names = plan.looked_at(event)
         texts: list[str] = []
+        plan = self._plan(event)
+        has_user = self._look(event, plan, texts)
+        return self._written(event, plan, is_concerned=has_user or self._concerns(texts))
+
+    def clean_all(self, events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """`clean` of each: the hints look at some 20 events at once, and at one only where they are not silent."""
+        cleaned: list[dict[str, Any]] = []
+        for start in range(0, len(events), _TOGETHER):
+            some, texts = events[start : start + _TOGETHER], []
+            looks = [(event, plan := self._plan(event), self._look(event, plan, texts)) for event in some]
+            if self._concerns(texts):
+                cleaned += map(self.clean, some)
+            else:
+                cleaned += [self._written(event, plan, is_concerned=has_user) for event, plan, has_user in looks]
+        return cleaned
+
+    def _plan(self, event: dict[str, Any]) -> _Plan:
+        kind = event.get("kind")
+        return (self.plans.get(kind) if type(kind) is str else None) or self.plans[""]
+
+    def _look(self, event: dict[str, Any], plan: _Plan, texts: list[str]) -> bool:
+        """Put the texts of an event into `texts`; whether there is a user's id besides `user_id`, or something deep."""
         has_user = False
-        for name in names:
+        for name in plan.looked_at(event):
             value = event[name]
             if type(value) is str:
                 texts.append(value)
                 has_user |= name in self.user_fields
             elif value:
                 has_user |= self._gather(value, texts, name) or name in self.user_fields
-        changed: dict[str, Any] | None = None
-        if (texts and self._concerns(texts)) or has_user:
-            changed = self._changes(event, names)
+        return has_user
+
+    def _written(self, event: dict[str, Any], plan: _Plan, *, is_concerned: bool) -> dict[str, Any]:
+        changed = self._changes(event, plan.looked_at(event)) if is_concerned else {}
         if self.hashes_users:
             user = event.get("user_id")
             if user is not None and (key := self._key_of(user)) != user:
-                changed = changed or {}
                 changed["user_id"] = key
-            if kind == "exposure" and event.get("unit", "user") == "user":
+            if event.get("kind") == "exposure" and event.get("unit", "user") == "user":
                 unit = event.get("unit_id")
                 if unit is not None and (key := self._key_of(unit)) != unit:
-                    changed = changed or {}
                     changed["unit_id"] = key
         return event | changed if changed else event
 
@@ -111,12 +130,18 @@ class Privacy:
 
     def _concerns(self, texts: list[str]) -> bool:
         """Whether a rule may find something in one of them. False is certain, true is a guess."""
-        together = texts[0] if len(texts) == 1 else _BETWEEN.join(texts)
-        if not together.isascii() and not is_sound(together):
-            return True
-        for hint in self.hints:
-            if hint(together):
+        plain, other = [], []  # apart: hints are ten times slower on a text that is not all ASCII
+        for text in texts:
+            (plain if text.isascii() else other).append(text)
+        for some in (plain, other):
+            if not some:
+                continue
+            together = _BETWEEN.join(some)
+            if some is other and not is_sound(together):
                 return True
+            for hint in self.hints:
+                if hint(together):
+                    return True
         return bool(self.own_rules) and any(rule.hint(text) for rule in self.own_rules for text in texts)
 
     def _gather(self, value: Any, texts: list[str], path: str, depth: int = 0) -> bool:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +30,8 @@ RESPONSE = {"kind": "response", "response_id": "r1", "query": "Where is it?", "r
 class AsItIs:
     """A cleaner that cleans nothing."""
 
-    def clean(self, event: dict[str, Any]) -> dict[str, Any]:
-        return event
+    def clean_all(self, events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        return events
 
 
 @dataclass

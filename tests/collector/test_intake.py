@@ -1,5 +1,6 @@
 """What the intake takes, ingest takes: no event is acknowledged and then put into quarantine."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -101,6 +102,23 @@ def test_cleaned_events_are_events_too(said: dict[str, Any]) -> None:
     for line in done.lines:
         event = read(line)
         assert not isinstance(event, BadLine), event.reason
+
+
+class Stumbling(AsItIs):
+    """A cleaner with a defect that one event in the middle of a batch meets."""
+
+    def clean_all(self, events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        if any(event["response_id"] == "odd" for event in events):
+            raise RuntimeError("a defect")
+        return events
+
+
+def test_an_event_that_cannot_be_cleaned_is_refused_and_those_beside_it_are_kept() -> None:
+    sent = [RESPONSE | {"response_id": name} for name in ("r1", "odd", "r2")]
+    done = taken(as_json([*sent, 7]), cleaner=Stumbling())
+    assert [event["response_id"] for event in done.events] == ["r1", "r2"]
+    assert [index for index, _ in done.refused] == [1, 3]
+    assert "RuntimeError" in done.refused[0][1] and "a defect" not in done.refused[0][1]
 
 
 @settings(max_examples=200, deadline=None)

@@ -49,6 +49,14 @@ def test_texts_looked_at_together_hide_nothing_that_one_of_them_holds(texts):
             assert cleaned[name] == privacy.clean({"kind": "response", "query": text})["query"]
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(TEXTS, TEXTS, st.text(max_size=4)), max_size=45))
+def test_events_cleaned_together_come_out_as_each_by_itself(said):
+    privacy = make_privacy(PrivacyFile(), salt=b"a salt for tests")
+    events = [{"kind": "response", "query": a, "response": b, "user_id": user} for a, b, user in said]
+    assert privacy.clean_all(events) == [privacy.clean(event) for event in events]
+
+
 def test_half_a_surrogate_pair_hides_nothing():
     privacy = make_privacy(PrivacyFile(), salt=b"a salt for tests")
     assert "[phone]" in privacy.clean({"kind": "action", "text": "\ud800 +49 30 1234567"})["text"]
