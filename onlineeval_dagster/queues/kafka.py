@@ -1,5 +1,6 @@
 """Kafka: the only file that knows confluent_kafka. Lines in with an idempotent producer, out by offsets of our own."""
 
+import re
 from collections.abc import Iterator, Sequence
 from time import monotonic
 from typing import Any
@@ -16,6 +17,9 @@ _SECONDS = 15.0
 _AT_ONCE = 1000
 _LARGEST, _FRAME = 1_000_000, 1_000  # librdkafka's own limit of a message, and what it adds to one
 _PATIENCE = 0.2
+# What is told of one response stays in order: response, actions, verdicts. Quotes inside a text are escaped: no match.
+_KEY = re.compile(rb'"response_id":"([^"\\]+)"')
+_ELSE_KEY = re.compile(rb'"(?:trace_id|session_id)":"([^"\\]+)"')
 
 
 class Kafka:
@@ -140,7 +144,7 @@ class Kafka:
     def _produce(self, producer: Producer, line: bytes, heard: Any) -> None:
         while True:
             try:
-                producer.produce(self.topic, line.removesuffix(b"\n"), on_delivery=heard)
+                producer.produce(self.topic, line.removesuffix(b"\n"), key=key_of(line), on_delivery=heard)
                 return
             except BufferError:
                 producer.poll(_PATIENCE)
@@ -177,6 +181,16 @@ class Kafka:
         error = error.args[0] if isinstance(error, KafkaException) else error
         why = error.str() if isinstance(error, KafkaError) else str(error or "no answer")
         return QueueError(f"{self.shown}: {what}: {why}; see that the broker runs and lets this user in, and run again")
+
+
+def key_of(line: bytes) -> bytes | None:
+    """What a line of the log belongs to: its response, else its trace or session; None lets the broker choose.
+
+    >>> key_of(b'{"kind":"action","session_id":"s1","response_id":"r1"}'), key_of(b'{"kind":"deploy"}')
+    (b'r1', None)
+    """
+    found = _KEY.search(line) or _ELSE_KEY.search(line)
+    return found[1] if found else None
 
 
 def _client_settings(address: Address) -> dict[str, Any]:

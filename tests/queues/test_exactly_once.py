@@ -82,6 +82,24 @@ def test_every_message_becomes_one_row(url: str, settings: Settings) -> None:
     assert responses(settings) == once(range(60))
 
 
+def test_what_is_told_of_one_response_lies_in_one_partition_in_order(kafka: Broker) -> None:
+    told = [
+        orjson.dumps({"kind": kind, "response_id": f"r{number}", "query": f'"response_id":"r{step}"', "step": step})
+        for step, kind in enumerate(("response", "action", "verdict"))
+        for number in range(20)
+    ]
+    found: dict[str, list[tuple[int, int]]] = {}
+    with closing(open_queue(kafka.new_topic(f"ordered-{secrets.token_hex(4)}"))) as queue:
+        queue.append(told)
+        for span in queue.spans():
+            for message in queue.read(span.partition, start=span.first, end=span.end):
+                event = orjson.loads(message.value or b"{}")
+                found.setdefault(event["response_id"], []).append((span.partition, event["step"]))
+    assert len(found) == 20 and len({places[0][0] for places in found.values()}) > 1
+    for places in found.values():
+        assert places == [(places[0][0], step) for step in range(3)]
+
+
 def test_killed_at_every_step_it_loses_nothing_and_doubles_nothing(kafka: Broker, settings: Settings) -> None:
     kill_and_repeat(kafka.new_topic(f"killed-{secrets.token_hex(4)}"), settings)
 
