@@ -3,8 +3,8 @@
 A text that is not UTF-8 refuses the whole body: protobuf's own reader gives nothing of such a message.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -22,29 +22,29 @@ from onlineeval_dagster.collector.otlp_parts import (
 )
 from onlineeval_dagster.errors import RequestRefused
 
+Parts = TypeVar("Parts")
+
 
 def spans(body: bytes) -> Iterator[SpanParts | Unfit]:
     """Each span of an ExportTraceServiceRequest. Raises RequestRefused where the body is none."""
-    for of_resource in _parsed(ExportTraceServiceRequest, body).resource_spans:
-        resource = _or_empty(of_resource.resource.attributes)
-        for of_scope in of_resource.scope_spans:
-            origin = Origin(resource=resource, scope=of_scope.scope.name, scope_version=of_scope.scope.version)
-            for span in of_scope.spans:
-                try:
-                    yield _span(span, origin)
-                except Unfit as unfit:
-                    yield unfit
+    return _walk(_parsed(ExportTraceServiceRequest, body).resource_spans, "scope_spans", "spans", _span)
 
 
 def logs(body: bytes) -> Iterator[LogParts | Unfit]:
     """Each record of an ExportLogsServiceRequest. Raises RequestRefused where the body is none."""
-    for of_resource in _parsed(ExportLogsServiceRequest, body).resource_logs:
+    return _walk(_parsed(ExportLogsServiceRequest, body).resource_logs, "scope_logs", "log_records", _record)
+
+
+def _walk(
+    resources: Iterable[Any], scopes: str, leaves: str, parts: Callable[[Any, Origin], Parts]
+) -> Iterator[Parts | Unfit]:
+    for of_resource in resources:
         resource = _or_empty(of_resource.resource.attributes)
-        for of_scope in of_resource.scope_logs:
+        for of_scope in getattr(of_resource, scopes):
             origin = Origin(resource=resource, scope=of_scope.scope.name, scope_version=of_scope.scope.version)
-            for record in of_scope.log_records:
+            for leaf in getattr(of_scope, leaves):
                 try:
-                    yield _record(record, origin)
+                    yield parts(leaf, origin)
                 except Unfit as unfit:
                     yield unfit
 
