@@ -1,0 +1,67 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from onlineeval_dagster.review.cells import TOO_FEW_FAILURES, corrected_rates
+from onlineeval_dagster.review.prediction_powered import TOO_FEW_LABELS
+from tests.review.label_worlds import SEES, celled_windows
+
+RUNS = 600
+
+
+@pytest.mark.parametrize("judge", SEES)
+def test_intervals_cover_the_rate_that_people_would_find(judge):
+    rng = np.random.default_rng(20)
+    judged, labelled = celled_windows(rng, RUNS, judged=4000, labels=200, rate=0.92, judge=judge)
+    found = corrected_rates(judged, labelled, rng=rng)
+    assert found.answered.mean() > 0.99
+    # Monte-Carlo error of 600 windows at 95 %: 0.9 points.
+    assert ((found.low <= 0.92) & (found.high >= 0.92)).mean() == pytest.approx(0.95, abs=3 * 0.009)
+
+
+def test_near_one_the_answer_is_mostly_that_there_are_not_enough_and_seldom_a_wrong_number():
+    rng = np.random.default_rng(21)
+    judged, labelled = celled_windows(rng, RUNS, judged=1000, labels=50, rate=0.98, judge="good")
+    found = corrected_rates(judged, labelled, rng=rng)
+    assert found.answered.mean() < 0.05 and set(found.reason[~found.answered]) == {TOO_FEW_FAILURES}
+    wrong = found.answered & ~((found.low <= 0.98) & (found.high >= 0.98))
+    assert wrong.mean() <= 0.05
+
+
+def test_a_good_judge_narrows_the_interval_and_a_useless_one_does_not_widen_it():
+    rng, widths = np.random.default_rng(22), {}
+    for judge in SEES:
+        judged, labelled = celled_windows(rng, 100, judged=4000, labels=200, rate=0.85, judge=judge)
+        found = corrected_rates(judged, labelled, rng=rng)
+        widths[judge] = float((found.high - found.low).mean())
+    alone = 2 * 1.96 * np.sqrt(0.85 * 0.15 / 200)
+    assert widths["good"] < 0.7 * alone < widths["bad"] < widths["useless"] < 1.05 * alone
+
+
+def test_a_day_borrows_the_cells_of_a_month():
+    rng = np.random.default_rng(23)
+    judged, labelled = celled_windows(rng, 50, judged=4000, labels=200, rate=0.9, judge="good")
+    month = dataclasses.replace(
+        labelled, rate=labelled.rate[:1], size=labelled.size[:1], labels=labelled.labels[:1], failed=labelled.failed[:1]
+    )
+    found = corrected_rates(judged, month, rng=rng, at=np.zeros(50, dtype=np.int64))
+    assert found.answered.all() and set(found.labels) == {200}
+
+
+def test_too_few_labels_are_told_before_anything_else():
+    rng = np.random.default_rng(24)
+    judged, labelled = celled_windows(rng, 2, judged=400, labels=20, rate=0.5, judge="good")
+    found = corrected_rates(judged, labelled, rng=rng)
+    assert list(found.reason) == [TOO_FEW_LABELS] * 2 and np.isnan(found.low).all()
+
+
+def test_cells_without_a_label_leave_the_interval_wide_and_defined():
+    rng = np.random.default_rng(25)
+    judged, labelled = celled_windows(rng, 1, judged=4000, labels=200, rate=0.85, judge="good")
+    rate, size = labelled.rate.copy(), labelled.size.copy()
+    rate[:, 1] = size[:, 1] = 0
+    found = corrected_rates(judged, dataclasses.replace(labelled, rate=rate, size=size), rng=rng)
+    assert found.answered.all() and 0 < found.low[0] < found.high[0] < 1
+    full = corrected_rates(judged, labelled, rng=rng)
+    assert found.high[0] - found.low[0] > full.high[0] - full.low[0]

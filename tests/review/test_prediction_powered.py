@@ -1,0 +1,97 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from onlineeval_dagster.review.prediction_powered import (
+    NO_SPREAD,
+    TOO_FEW_LABELS,
+    LabelMoments,
+    corrected_means,
+    difference,
+)
+from tests.review.label_worlds import scored_moments, scored_windows
+
+RUNS = 800
+
+
+def covered(low: np.ndarray, high: np.ndarray, truth: float = 0) -> float:
+    return float(((low <= truth) & (truth <= high)).mean())
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.7, 0.9])
+def test_intervals_cover_what_people_would_say_of_all(correlation):
+    rng = np.random.default_rng(6)
+    found = corrected_means(scored_moments(rng, RUNS, judged=1500, labels=75, correlation=correlation))
+    assert found.answered.all()
+    # Monte-Carlo error of 800 windows at 95 %: 0.8 points.
+    assert covered(found.low, found.high) == pytest.approx(0.95, abs=3 * 0.008)
+
+
+def test_a_judge_of_correlation_seven_tenths_saves_a_quarter_of_the_width_and_a_useless_one_costs_nothing():
+    rng, widths = np.random.default_rng(7), {}
+    for correlation in (0.0, 0.7):
+        totals, window, labels = scored_windows(rng, 200, judged=4000, labels=200, correlation=correlation)
+        with_judge = corrected_means(LabelMoments.of_users(totals, window, labels=labels, groups=200))
+        alone = totals.copy()
+        alone[:, [1, 4]] = 0  # a judge that says the same of all
+        by_hand = corrected_means(LabelMoments.of_users(alone, window, labels=labels, groups=200))
+        widths[correlation] = ((with_judge.high - with_judge.low) / (by_hand.high - by_hand.low)).mean()
+    assert widths[0.7] <= 0.75  # theory: sqrt(1 - 0.49 * (1 - 1/20)) = 0.731
+    assert widths[0.0] <= 1.0
+
+
+def test_the_raw_mean_of_a_flattering_judge_is_wrong_and_the_corrected_one_is_not():
+    found = corrected_means(scored_moments(np.random.default_rng(8), 1, judged=6000, labels=300, correlation=0.7))
+    assert found.raw[0] == pytest.approx(0.5, abs=0.05)  # this judge gives half a point too much
+    assert found.low[0] <= 0 <= found.high[0]
+
+
+def test_a_constant_on_all_labels_moves_the_interval_and_nothing_else():
+    totals, window, labels = scored_windows(np.random.default_rng(9), 3, judged=900, labels=90, correlation=0.6)
+    moved = totals.copy()
+    moved[:, 3] += 10 * totals[:, 2]
+    one, other = (
+        corrected_means(LabelMoments.of_users(each, window, labels=labels, groups=3)) for each in (totals, moved)
+    )
+    for name in ("value", "low", "high"):
+        np.testing.assert_allclose(getattr(other, name) - getattr(one, name), 10, rtol=1e-9)
+    for name in ("error", "power", "raw"):
+        np.testing.assert_allclose(getattr(other, name), getattr(one, name), rtol=1e-6)
+
+
+def test_moments_of_disjoint_users_add_up():
+    totals, window, labels = scored_windows(np.random.default_rng(10), 2, judged=900, labels=90, correlation=0.6)
+    half = np.arange(len(totals)) % 2 == 0
+    parts = [LabelMoments.of_users(totals[some], window[some], labels=labels[some], groups=2) for some in (half, ~half)]
+    whole = corrected_means(LabelMoments.of_users(totals, window, labels=labels, groups=2))
+    np.testing.assert_allclose(corrected_means(parts[0] + parts[1]).low, whole.low, rtol=1e-10)
+
+
+def test_two_worlds_alike_differ_by_nothing_in_95_of_100():
+    rng = np.random.default_rng(11)
+    first, second = (
+        corrected_means(scored_moments(rng, RUNS, judged=1000, labels=60, correlation=0.7)) for _ in range(2)
+    )
+    found = difference(first, second)
+    assert covered(found.low, found.high) == pytest.approx(0.95, abs=3 * 0.008)
+    mirrored = difference(second, first)
+    np.testing.assert_allclose(mirrored.low, -found.high)
+
+
+def test_a_day_borrows_the_correction_of_a_month_with_its_error():
+    rng = np.random.default_rng(12)
+    day = scored_moments(rng, RUNS, judged=400, labels=1, correlation=0.7)
+    month = scored_moments(rng, RUNS, judged=3000, labels=150, correlation=0.7)
+    alone, borrowed = corrected_means(day), corrected_means(day, borrowed=month)
+    assert not alone.answered.any() and set(alone.reason) == {TOO_FEW_LABELS}
+    assert covered(borrowed.low, borrowed.high) == pytest.approx(0.95, abs=3 * 0.008)
+
+
+def test_labels_that_are_all_equal_are_told_as_such_and_not_as_certainty():
+    moments = scored_moments(np.random.default_rng(13), 1, judged=900, labels=90, correlation=0.6)
+    sums, products = moments.sums.copy(), moments.products.copy()
+    sums[:, 3], products[:, 3, :], products[:, :, 3] = sums[:, 2], products[:, 2, :], products[:, :, 2]
+    products[:, 3, 3] = products[:, 2, 2]
+    found = corrected_means(dataclasses.replace(moments, sums=sums, products=products))
+    assert list(found.reason) == [NO_SPREAD] and np.isnan(found.value).all()
