@@ -20,7 +20,7 @@ _FOLDS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationMap:
-    """Judge score to expected human score: scores (K,) ascending, expected (K,) never falls, labels (K,) of its block."""
+    """Judge score to expected human score: scores (K,) ascending, expected (K,) never falls, labels (K,) per block."""
 
     scores: Floats
     expected: Floats
