@@ -41,6 +41,7 @@ bench: setup
 calibration: setup
 	$(BIN)/python -m pytest -m slow tests/calibration
 	$(BIN)/python -m tests.calibration.report
+	$(BIN)/python -m tests.calibration.people
 
 soak: setup
 	$(BIN)/python -m pytest -m slow tests --ignore tests/calibration

@@ -1,0 +1,132 @@
+"""Write docs/corrected.md: `python -m tests.calibration.people [windows]`, some ten minutes at 4,000 windows."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from onlineeval_dagster.review.cells import corrected_rates
+from onlineeval_dagster.review.prediction_powered import Corrected, LabelMoments, corrected_means, difference
+from tests.review.label_worlds import SEES, celled_windows, scored_moments, scored_windows
+
+PAGE = Path(__file__).parents[2] / "docs" / "corrected.md"
+LABELS = (50, 200, 1000)
+PER_LABEL = 20
+_AT_ONCE = 100
+
+HEAD = """# Judges corrected by people: how often the intervals hold the truth
+
+Written by `python -m tests.calibration.people`. {windows:,} simulated windows a line: a coverage of 95 % has a
+Monte-Carlo error of {error:.2f} points. Twenty verdicts a label, labels nested among them.
+
+- *answered*: share of windows that got a number rather than "not enough yet"
+- *coverage*: of those with a number; *wrong*: share of **all** windows whose interval misses the truth, at most 5 %
+- *width*: mean width over that of labels alone (rates: of a normal interval at the true rate)
+
+## Means (`corrected_means`): PPI++; three responses a user, correlation within users .2
+
+Theory of the width at twenty verdicts a label: sqrt(1 - .95 r^2): .87 at .5, .73 at .7, .48 at .9.
+"""
+
+RATES = """
+## Pass rates (`corrected_rates`): a Beta posterior per judge score
+
+Judges give 1, 2, 3 to answers that people do not pass, and to those they do, with these chances: {judges}.
+Fewer than five labels of the rarer kind get no number. Where five are more than are expected, the windows that have
+them are those that saw too many failures: the few numbers given there lie too low. So *coverage* is to be read where
+nearly all are answered, and *wrong* everywhere.
+"""
+
+
+def main(windows: int) -> None:
+    """Simulate, and write the page."""
+    lines = [HEAD.format(windows=windows, error=100 * (0.95 * 0.05 / windows) ** 0.5)]
+    lines += _table(["labels", "correlation", "answered", "coverage", "width", "lambda"], _means(windows))
+    lines += ["", "Differences of two such windows, and a day of 400 verdicts that borrows the labels of a month:", ""]
+    lines += _table(["labels", "correlation", "difference: coverage", "borrowed: coverage"], _others(windows))
+    judges = "; ".join(f"{name} {bad} and {good}" for name, (bad, good) in SEES.items())
+    lines += [RATES.format(judges=judges)]
+    lines += _table(["labels", "pass rate", "judge", "answered", "coverage", "wrong", "width"], _rates(windows))
+    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _means(windows: int) -> Iterator[list[str]]:
+    for labels, correlation in product(LABELS, (0.0, 0.5, 0.7, 0.9)):
+        rng, told = np.random.default_rng([labels, int(10 * correlation)]), []
+        for size in _pieces(windows):
+            world = {"judged": PER_LABEL * labels, "labels": labels, "correlation": correlation}
+            totals, window, counts = scored_windows(rng, size, **world)  # type: ignore[arg-type]
+            found = corrected_means(LabelMoments.of_users(totals, window, labels=counts, groups=size))
+            totals[:, [1, 4]] = 0
+            alone = corrected_means(LabelMoments.of_users(totals, window, labels=counts, groups=size))
+            told.append(
+                (found.answered, _holds(found, 0), (found.high - found.low) / (alone.high - alone.low), found.power)
+            )
+        answered, holds, width, power = (np.concatenate(column) for column in zip(*told, strict=True))
+        yield [
+            *(f"{labels:,}", f"{correlation:.1f}", _percent(answered.mean()), _percent(holds[answered].mean())),
+            *(f"{width[answered].mean():.3f}", f"{power[answered].mean():.2f}"),
+        ]
+
+
+def _others(windows: int) -> Iterator[list[str]]:
+    for labels, correlation in product((50, 200), (0.5, 0.9)):
+        rng, told = np.random.default_rng([labels, int(10 * correlation), 1]), []
+        for size in _pieces(windows):
+            first, second = (
+                scored_moments(rng, size, judged=PER_LABEL * labels, labels=labels, correlation=correlation)
+                for _ in "12"
+            )
+            day = scored_moments(rng, size, judged=400, labels=1, correlation=correlation)
+            gap = difference(corrected_means(first), corrected_means(second))
+            told.append([_holds(gap, 0), gap.answered, *_held(corrected_means(day, borrowed=first), 0)])
+        gaps, answered, borrowed, lent = (np.concatenate(column) for column in zip(*told, strict=True))
+        yield [f"{labels}", f"{correlation:.1f}", _percent(gaps[answered].mean()), _percent(borrowed[lent].mean())]
+
+
+def _rates(windows: int) -> Iterator[list[str]]:
+    for labels, rate, judge in product(LABELS, (0.85, 0.92, 0.98), SEES):
+        rng, told = np.random.default_rng([labels, int(100 * rate), len(judge)]), []
+        for size in _pieces(windows):
+            judged, labelled = celled_windows(
+                rng, size, judged=PER_LABEL * labels, labels=labels, rate=rate, judge=judge
+            )
+            found = corrected_rates(judged, labelled, rng=rng)
+            told.append((found.answered, _holds(found, rate), found.high - found.low))
+        answered, holds, width = (np.concatenate(column) for column in zip(*told, strict=True))
+        alone = 2 * 1.96 * (rate * (1 - rate) / labels) ** 0.5
+        few = answered.mean() < 0.05  # too few intervals to say how often such ones hold
+        yield [
+            *(f"{labels:,}", f"{rate:.2f}", judge, _percent(answered.mean())),
+            "" if few else _percent(holds[answered].mean()),
+            _percent((answered & ~holds).mean()),
+            "" if few else f"{width[answered].mean() / alone:.2f}",
+        ]
+
+
+def _holds(found: Corrected, truth: float) -> np.ndarray:
+    return (found.low <= truth) & (found.high >= truth)
+
+
+def _held(found: Corrected, truth: float) -> list[np.ndarray]:
+    return [_holds(found, truth), found.answered]
+
+
+def _pieces(windows: int) -> list[int]:
+    return [min(_AT_ONCE, windows - start) for start in range(0, windows, _AT_ONCE)]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _table(heads: list[str], rows: Iterable[list[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(heads) + " |"
+    yield "|" + "|".join(" --- " for _ in heads) + "|"
+    yield from ("| " + " | ".join(row) + " |" for row in rows)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4000)
