@@ -8,6 +8,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,6 +18,7 @@ from deltalake.exceptions import DeltaError
 
 from onlineeval_dagster.contracts.tables import DAY, TABLES
 from onlineeval_dagster.errors import LakeError
+from onlineeval_dagster.lake.streamed import write_streamed
 
 # A tick appends one part a table and day: at one tick in five minutes a day is compacted some four times.
 PARTS_BEFORE_COMPACTION = 64
@@ -110,22 +112,30 @@ class Lake:
         self._commit(name, rows, mode="append", reads=reads or {}, predicate=None)
 
     def replace_days(
-        self, name: str, days: Collection[date], rows: pa.Table, *, reads: Mapping[str, int] | None = None
+        self,
+        name: str,
+        days: Collection[date],
+        rows: pa.Table | Iterable[pa.Table],
+        *,
+        reads: Mapping[str, int] | None = None,
     ) -> None:
-        """Make `rows` the whole content of `days`, in one commit. Rows of other days are refused."""
-        outside = set(rows.column("day").unique().to_pylist()) - set(days)
-        if outside:
-            raise LakeError(f"lake table {name}: rows of {min(outside)} in a commit that replaces other days")
+        """Make `rows` the whole content of `days`, in one commit. Rows of other days are refused.
+
+        Tables that come one after the other are written as they come: memory holds a few. Where making one fails,
+        nothing is written.
+        """
+        tables = [rows] if isinstance(rows, pa.Table) else rows
         if not days:
             return
         listed = ", ".join(f"DATE '{day}'" for day in sorted(days))
-        self._commit(name, rows, mode="overwrite", reads=reads or {}, predicate=f"day in ({listed})")
+        commit = partial(self._commit, name, mode="overwrite", reads=reads or {}, predicate=f"day in ({listed})")
+        write_streamed((_of_days(name, days, table) for table in tables), TABLES[name].schema, commit)
 
     def read_through(self, name: str, source: str) -> int | None:
         """The version of `source` that table `name` has taken in; None when it has taken in nothing."""
         if not self.exists(name):
             return None
-        return DeltaTable(self._path(name)).transaction_version(_reading(source))
+        return DeltaTable(self._path(name)).transaction_version(reading(source))
 
     def changes(self, name: str, since: int | None) -> Changes:
         """Days with rows added or removed after version `since` (None: every day). Compaction changes nothing, and
@@ -212,13 +222,21 @@ class Lake:
             if days is None or day in days:
                 yield f"{root}/{path}", day
 
-    def _commit(self, name: str, rows: pa.Table, *, mode: str, reads: Mapping[str, int], predicate: str | None) -> None:
+    def _commit(
+        self,
+        name: str,
+        rows: pa.Table | pa.RecordBatchReader,
+        *,
+        mode: str,
+        reads: Mapping[str, int],
+        predicate: str | None,
+    ) -> None:
         table = self.open(name)
-        transactions = [Transaction(_reading(source), version) for source, version in reads.items()]
+        transactions = [Transaction(reading(source), version) for source, version in reads.items()]
         try:
             write_deltalake(
                 table,
-                rows.select(TABLES[name].schema.names).cast(TABLES[name].schema),
+                _as_stored(name, rows) if isinstance(rows, pa.Table) else rows,
                 mode=mode,  # type: ignore[arg-type]
                 predicate=predicate,
                 commit_properties=CommitProperties(app_transactions=transactions),
@@ -227,7 +245,19 @@ class Lake:
             raise LakeError(f"lake table {name}: {error}; nothing was written, run again once mended") from error
 
 
-def _reading(source: str) -> str:
+def _as_stored(name: str, rows: pa.Table) -> pa.Table:
+    return rows.select(TABLES[name].schema.names).cast(TABLES[name].schema)
+
+
+def _of_days(name: str, days: Collection[date], rows: pa.Table) -> pa.Table:
+    outside = set(rows.column("day").unique().to_pylist()) - set(days)
+    if outside:
+        raise LakeError(f"lake table {name}: rows of {min(outside)} in a commit that replaces other days")
+    return _as_stored(name, rows)
+
+
+def reading(source: str) -> str:
+    """The name of the application transaction that remembers how far `source` was read."""
     return f"read:{source}"
 
 

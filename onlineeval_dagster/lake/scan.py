@@ -11,6 +11,8 @@ from onlineeval_dagster.contracts.arrow import INSTANT
 from onlineeval_dagster.contracts.tables import TABLES
 from onlineeval_dagster.lake.delta import Lake
 
+Connection = duckdb.DuckDBPyConnection
+
 _SQL_TYPES = {
     pa.string(): "varchar",
     pa.int64(): "bigint",
@@ -24,6 +26,11 @@ _SQL_TYPES = {
 def scan(lake: Lake, name: str, days: Collection[date] | None = None) -> str:
     """A select over a table's current files, of `days` or all: every column of the contract, typed, rows or none."""
     return scan_files(name, lake.files(name, days))
+
+
+def sql_type(kind: pa.DataType) -> str:
+    """The SQL type in which a contract's column is stored."""
+    return _SQL_TYPES[kind]
 
 
 def literals(words: Iterable[str]) -> str:
@@ -59,7 +66,8 @@ def engine(lake: Lake, tables: Mapping[str, Collection[date] | None]) -> Iterato
     """An in-memory DuckDB with a view for each of `tables`, limited to its days (None: all). Times are UTC."""
     connection = duckdb.connect()
     try:
-        connection.execute("set timezone = 'UTC'")
+        # Its progress bar would stand among what a verb prints, also in a file.
+        connection.execute("set timezone = 'UTC'; set enable_progress_bar = false")
         for name, days in tables.items():
             connection.execute(f"create view {name} as {scan(lake, name, days)}")
         yield connection

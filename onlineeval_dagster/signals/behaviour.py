@@ -10,24 +10,27 @@ with answered as (
     from responses
     group by response_id
 ),
-last_action as (
-    -- A changed rating: the last one counts. Duplicates of one event say the same twice.
+placed as (
+    -- At the same instant the later in the log counts.
     select
         response_id,
         action,
-        max_by(value, (occurred_at, received_at)) as raw_value,
-        max_by(received_at, (occurred_at, received_at)) as arrived_at,
-        max(occurred_at) as occurred_at
+        value,
+        {'occurred_at': occurred_at, 'received_at': received_at, 'segment': log_segment, 'place': log_offset} as moment
     from actions
+),
+last_action as (
+    -- A changed rating: the last one counts. Duplicates of one event say the same twice.
+    select response_id, action, max_by(value, moment) as raw_value, max(moment) as moment
+    from placed
     group by response_id, action
 ),
 standing as (
     -- Of the actions of one opinion the last one stands; one that takes it back leaves none.
-    select last_action.*
+    select last_action.*, moment.occurred_at as occurred_at, moment.received_at as arrived_at
     from last_action
     join score_table using (action)
-    qualify opinion is null
-        or row_number() over (partition by response_id, opinion order by occurred_at desc, arrived_at desc) = 1
+    qualify opinion is null or row_number() over (partition by response_id, opinion order by moment desc) = 1
 )
 select
     standing.response_id,

@@ -10,6 +10,8 @@ less than the idle time between them; `next` is the following turn of the same c
     kept_share   of an answer that the user edited, how much stayed as it was, 0 to 1 (action `edited`, its text)
 
 Each is known once next has arrived, or once the idle time is over. Turns without session and user have no conversation.
+Where retention emptied the texts of a turn it is a turn still (dwell, abandonment), and its words are compared with
+nothing: what was said of them while they were there stays.
 """
 
 import pyarrow as pa
@@ -41,7 +43,7 @@ with turn as (
         any_value(environment) as environment,
         any_value(app) as app,
         coalesce('session ' || any_value(session_id), 'user ' || any_value(user_id)) as who,
-        trim(lower(left(any_value(query), {COMPARED}))) as query
+        trim(lower(left(any_value(query) filter (text_erased_at is null), {COMPARED}))) as query
     from responses
     group by response_id
 ),
@@ -77,6 +79,12 @@ compared as (
     from worded
 ),
 liked as (select distinct response_id from behaviour where score > 0),
+emptied as (
+    select response_id from responses
+    where day in (select day from wanted)
+    group by response_id
+    having count(text_erased_at) = count(*)
+),
 said as (
     select
         response_id, occurred_at as response_at, 'retry' as signal,
@@ -112,7 +120,7 @@ said as (
     from (
         select response_id, any_value(response) as response, min(occurred_at) as occurred_at, min(day) as day
         from responses semi join actions using (response_id)
-        where day in (select day from wanted)
+        where day in (select day from wanted) and text_erased_at is null
         group by response_id
     ) as answered
     join (
@@ -121,6 +129,12 @@ said as (
         from actions where action = 'edited' and text is not null
         group by response_id
     ) as edited using (response_id)
+    union all by name
+    select response_id, response_at, signal, raw_value, occurred_at, arrived_at, day
+    from signals
+    semi join emptied using (response_id)
+    semi join derived using (signal, version)
+    where signal in ('retry', 'correction', 'kept_share')
 )
 select
     said.response_id, said.response_at, said.signal, 'implicit' as kind,
@@ -133,8 +147,9 @@ from said
 join derived using (signal)
 """
 """Signals of the responses on the days in the Arrow table `wanted`, from the views `responses` (those days and one each
-side: an idle time is at most a day) and `actions`, the Arrow tables `behaviour` (what `BEHAVIOUR_SQL` gave) and
-`derived`; `$idle` is an interval, `$until` the time up to which silence is known, `$corrections` a pattern.
+side: an idle time is at most a day), `actions` and `signals` (those of the days as they are), the Arrow tables
+`behaviour` (what `BEHAVIOUR_SQL` gave) and `derived`; `$idle` is an interval, `$until` the time up to which silence is
+known, `$corrections` a pattern.
 """
 
 

@@ -1,24 +1,22 @@
 """Keep the lake's `signals` in step with responses and actions: each touched day is a pure function of the lake."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.tables import TABLES
-from onlineeval_dagster.errors import CatalogError
 from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.scan import engine, first_rows, rows, scan_files
+from onlineeval_dagster.lake.scan import engine, rows, scan_files
+from onlineeval_dagster.signals.automated import automated_signals
 from onlineeval_dagster.signals.behaviour import ATTRIBUTION_DAYS, BEHAVIOUR_SQL, SKEW_DAYS, score_table
 from onlineeval_dagster.signals.conversation import CONVERSATION_SQL, correction_pattern, derived_table
-from onlineeval_dagster.signals.detectors.interface import Detector
-from onlineeval_dagster.signals.detectors.registry import DETECTORS
 
-# Ten days of 100,000 responses a day with three signals each are some 400 MB in memory.
+# Ten days of 100,000 responses a day with an action each are some 200 MB in memory.
 _DAYS_A_COMMIT = 10
+_BATCH = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,16 +48,19 @@ def derive_signals(lake: Lake, catalog: Catalog, *, now: datetime, days: Collect
     """
     touched, reads = touched_days(lake, catalog, now=now)
     wanted = sorted(touched if days is None else days)
-    written = 0
     groups = [wanted[start : start + _DAYS_A_COMMIT] for start in range(0, len(wanted), _DAYS_A_COMMIT)]
     for group in groups:
         last = days is None and group is groups[-1]
-        behaviour = _behaviour(lake, catalog, group)
-        conversation = _conversation(lake, catalog, group, behaviour, until=now)
-        table = pa.concat_tables([behaviour, conversation, _automated(lake, catalog, group)])
-        lake.replace_days("signals", group, table, reads=reads if last else None)
-        written += table.num_rows
-    return Derived(days=tuple(wanted), rows=written)
+        lake.replace_days("signals", group, _signals(lake, catalog, group, now=now), reads=reads if last else None)
+    return Derived(days=tuple(wanted), rows=sum(lake.rows_by_day("signals", wanted).values()))
+
+
+def _signals(lake: Lake, catalog: Catalog, days: list[date], *, now: datetime) -> Iterator[pa.Table]:
+    """All signals of `days`, some thousand at a time. What users did is held: what their silence says depends on it."""
+    behaviour = _behaviour(lake, catalog, days)
+    yield behaviour
+    yield from _conversation(lake, catalog, days, behaviour, until=now)
+    yield from automated_signals(lake, catalog, days)
 
 
 def _behaviour(lake: Lake, catalog: Catalog, days: list[date]) -> pa.Table:
@@ -68,18 +69,22 @@ def _behaviour(lake: Lake, catalog: Catalog, days: list[date]) -> pa.Table:
     return _as_signals(table)
 
 
-def _conversation(lake: Lake, catalog: Catalog, days: list[date], behaviour: pa.Table, *, until: datetime) -> pa.Table:
+def _conversation(
+    lake: Lake, catalog: Catalog, days: list[date], behaviour: pa.Table, *, until: datetime
+) -> Iterator[pa.Table]:
     """What the turns around the answers of `days` say. An idle time is at most a day: one day each side is enough."""
     if not catalog.signals.derived:
-        return TABLES["signals"].schema.empty_table()
+        return
     edits = _window(days, before=SKEW_DAYS, after=ATTRIBUTION_DAYS) & lake.days("actions")
-    tables = {"responses": _window(days, before=1, after=1) & lake.days("responses"), "actions": edits}
+    responses = _window(days, before=1, after=1) & lake.days("responses")
+    tables: dict[str, Collection[date]] = {"responses": responses, "actions": edits, "signals": days}
     with engine(lake, tables) as connection:
         connection.register("wanted", pa.table({"day": pa.array(days, pa.date32())}))
         connection.register("behaviour", behaviour)
         connection.register("derived", derived_table(catalog.signals))
         parameters = {"idle": _idle(catalog), "until": until, "corrections": correction_pattern(catalog.signals)}
-        return _as_signals(connection.sql(CONVERSATION_SQL, params=parameters).to_arrow_table())
+        for batch in connection.sql(CONVERSATION_SQL, params=parameters).to_arrow_reader(_BATCH):
+            yield _as_signals(pa.Table.from_batches([batch]))
 
 
 def _as_signals(table: pa.Table) -> pa.Table:
@@ -127,84 +132,6 @@ def _answer_days(lake: Lake, files: Collection[str], days: Collection[date]) -> 
         answered |= set(found.column("day").to_pylist())
         ids = rows(lake, "select response_id from ids anti join found using (response_id)", {}, ids=ids, found=found)
     return frozenset(answered)
-
-
-def _automated(lake: Lake, catalog: Catalog, days: list[date]) -> pa.Table:
-    """Every detector's row for every response: those already there, and the missing ones scored now."""
-    used = known_detectors(catalog)
-    versions = pa.table({"signal": list(used), "version": [_version(catalog, detector) for detector in used.values()]})
-    kept = rows(
-        lake,
-        "select signals.* from signals semi join versions on signals.signal = versions.signal "
-        "and signals.version = versions.version",
-        {"signals": days},
-        versions=versions,
-    )
-    schema = TABLES["signals"].schema
-    tables = [kept.select(schema.names).cast(schema)]
-    tables += [_scored(lake, catalog, detector, days, kept) for detector in used.values()]
-    return pa.concat_tables(tables)
-
-
-def _scored(lake: Lake, catalog: Catalog, detector: Detector, days: list[date], kept: pa.Table) -> pa.Table:
-    """What `detector` says of the responses of `days` that `kept` does not hold, where their texts still are.
-
-    Texts are read for those only.
-    """
-    schema = TABLES["signals"].schema
-    seen = kept.filter(pc.field("signal") == detector.name).select(["response_id"])
-    with engine(lake, {"responses": days}) as connection:
-        connection.register("seen", seen)
-        missing = connection.sql(
-            f"select response_id, occurred_at, received_at, day, file_name, log_segment, log_offset "
-            f"from ({first_rows('responses')}) anti join seen using (response_id) "
-            "where text_erased_at is null"  # an emptied text would be scored as an empty answer
-        ).to_arrow_table()
-        if not missing.num_rows:
-            return schema.empty_table()
-        connection.register("missing", missing)
-        files = missing.column("file_name").unique().to_pylist()
-        texts = connection.sql(
-            f"select missing.response_id, {', '.join(f'text.{name}' for name in detector.needs)}, "
-            f"missing.occurred_at, missing.received_at, missing.day "
-            f"from ({scan_files('responses', files)}) as text "
-            f"join missing using (file_name, log_segment, log_offset)"
-        ).to_arrow_reader(100_000)
-        scored = [_rows_of(catalog, detector, pa.Table.from_batches([batch])) for batch in texts]
-    return pa.concat_tables(scored)
-
-
-def _rows_of(catalog: Catalog, detector: Detector, batch: pa.Table) -> pa.Table:
-    found = detector.score(batch.select(["response_id", *detector.needs]))
-    count = batch.num_rows
-    flag = catalog.signals.detectors[detector.name].flag
-    columns: Mapping[str, object] = {
-        "response_id": batch.column("response_id"),
-        "response_at": batch.column("occurred_at"),
-        "signal": pa.repeat(detector.name, count),
-        "kind": pa.repeat("automated", count),
-        "score": found.column("score"),
-        "raw_value": found.column("raw_value"),
-        "flagged": found.column("flagged") if flag else pa.repeat(False, count),
-        "version": pa.repeat(_version(catalog, detector), count),
-        "occurred_at": batch.column("occurred_at"),
-        "arrived_at": batch.column("received_at"),
-        "day": batch.column("day"),
-    }
-    schema = TABLES["signals"].schema
-    return pa.table([columns[name] for name in schema.names], schema=schema)
-
-
-def known_detectors(catalog: Catalog) -> dict[str, Detector]:
-    """The detectors the catalog uses, by name. Raises CatalogError where one is unknown."""
-    for name in catalog.signals.detectors:
-        if name not in DETECTORS:
-            raise CatalogError(f"signals.toml: detectors.{name} is unknown; there are {', '.join(sorted(DETECTORS))}")
-    return {name: DETECTORS[name] for name in catalog.signals.detectors}
-
-
-def _version(catalog: Catalog, detector: Detector) -> str:
-    return f"{detector.version}+{catalog.signals.detectors[detector.name].version}"
 
 
 def _window(days: Collection[date], *, before: int, after: int) -> set[date]:

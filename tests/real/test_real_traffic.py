@@ -138,6 +138,14 @@ def test_the_day_has_a_number_and_a_report(world: World) -> None:
     assert (world.settings.report_folder / "daily" / f"{DAY}.html").stat().st_size > 10_000
 
 
+def test_the_report_says_which_answers_were_rated(world: World) -> None:
+    text = (world.settings.report_folder / "daily" / f"{DAY}.md").read_text(encoding="utf-8")
+    rated = RATED / len({row["id"] for row in world.rows})
+    row = next(line for line in text.splitlines() if line.startswith("| all | all |"))
+    assert f"| {rated:.4g} |" in row
+    assert "Who rates: over 7 days" in text
+
+
 def test_importing_it_again_adds_nothing(world: World) -> None:
     before = world.ask("select response_id from marts.response_facts order by all")
     kept = {"ONLINEEVAL_RETENTION_DAYS": str(KEPT_DAYS)}

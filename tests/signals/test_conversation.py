@@ -5,6 +5,9 @@ from datetime import timedelta
 import pytest
 
 from onlineeval_dagster.catalog.load import load_catalog
+from onlineeval_dagster.catalog.retention import Kept, Retention
+from onlineeval_dagster.keeping.retention import apply
+from onlineeval_dagster.lake.rewrite import drop_days
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.settings import PACKAGED_CATALOG
 from onlineeval_dagster.signals.stage import derive_signals, touched_days
@@ -157,6 +160,34 @@ def test_what_the_user_kept_of_an_answer_is_a_share_on_the_scale(settings, kept,
     events[2] = events[2].model_copy(update={"occurred_at": NOON + MINUTE, "received_at": NOON + MINUTE})
     row = signals_of(settings, events)["r1", "kept_share"]
     assert (row["raw_value"], row["score"]) == (share, score)
+
+
+def emptied(settings):
+    """The lake of three turns and an edit whose texts retention has emptied."""
+    edit = action(1, "edited", text="abc", at=NOON + MINUTE)
+    lake = lake_of(settings, [*turns("Same", "Same", "That is wrong", response="abcdefghij"), edit])
+    derive_signals(lake, CATALOG, now=NOW)
+    apply(settings, lake, Retention(kept={"responses": Kept(text_days=5)}), now=NOW)
+    assert set(rows(lake, "select query from responses", {"responses": None}).column("query").to_pylist()) == {""}
+    return lake
+
+
+def test_a_turn_whose_text_is_gone_is_a_turn_still_and_its_words_say_nothing(settings):
+    lake = emptied(settings)
+    drop_days(lake, "signals", before=NOW.date(), now=NOW)
+    derive_signals(lake, CATALOG, now=NOW, days=[NOON.date()])
+    assert set(derived(lake)) == {("r1", "dwell"), ("r2", "dwell"), ("r3", "abandonment")}
+
+
+def test_what_was_said_of_words_stays_when_they_are_gone(settings):
+    lake = emptied(settings)
+    before = derived(lake)
+    assert {("r1", "retry"), ("r2", "correction"), ("r1", "kept_share")} < set(before)
+    derive_signals(lake, CATALOG, now=NOW, days=[NOON.date()])
+    assert [{**row, "file_name": ""} for row in derived(lake).values()] == [
+        {**before[key], "file_name": ""} for key in derived(lake)
+    ]
+    assert set(derived(lake)) == set(before)
 
 
 def test_a_signal_that_the_catalog_does_not_name_is_not_derived(settings):

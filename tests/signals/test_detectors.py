@@ -1,76 +1,194 @@
+import json
+import math
 import time
 from collections import Counter
 from datetime import UTC, datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlineeval_dagster.contracts.events import Response
-from onlineeval_dagster.signals.detectors.interface import FOUND
+from onlineeval_dagster.signals.detectors.interface import COLUMNS, FOUND
 from onlineeval_dagster.signals.detectors.registry import DETECTORS
 from onlineeval_dagster.simulate.traffic import simulate
+from tests.signals.batches import batch
 
 ENDLESS = "We will look into the matter of your parcel and then call you about the"
 
 
 def found(name: str, *answers: str | None, finish_reason: str | None = None) -> list[dict]:
-    table = pa.table(
-        {
-            "response_id": [f"r{place}" for place in range(len(answers))],
-            "response": pa.array(answers, pa.string()),
-            "finish_reason": pa.array([finish_reason] * len(answers), pa.string()),
-        }
-    )
-    return DETECTORS[name].score(table).to_pylist()
+    detector = DETECTORS[name]
+    columns = {"response": answers, "finish_reason": [finish_reason] * len(answers)}
+    return detector.score(batch(detector.needs, **columns)).to_pylist()
 
 
 def flags(name: str, *answers: str | None, finish_reason: str | None = None) -> list[bool]:
     return [row["flagged"] for row in found(name, *answers, finish_reason=finish_reason)]
 
 
+# Question, context and an answer that has no fault.
+GOOD = (
+    (
+        "Can I return a kettle?",
+        "All goods may be returned within 30 days of delivery.",
+        "You can return the kettle within 30 days of delivery.",
+    ),
+    (
+        "My kettle arrived broken, what shall I do?",
+        "Broken goods: ask for two photos.",
+        "I am sorry to hear that your kettle arrived broken. Please send us two photos.",
+    ),
+    ("Who wrote the song?", "The song was written by Bobby Scott and Ric Marlow.", "Bobby Scott"),
+    (
+        "Do you ship to post office boxes?",
+        "We ship to addresses in 15 countries, not to post office boxes.",
+        "Unfortunately we cannot ship to post office boxes, but to any other address in 15 countries.",
+    ),
+    (
+        "How do I wash the wool blanket?",
+        "Wool blanket: wash at 30 degrees, dry flat, keep away from heat, do not bleach.",
+        "- wash at 30 degrees\n- dry flat\n- do not bleach the wool blanket and keep it away from heat",
+    ),
+    (
+        "Where can I read about returns?",
+        "Returns: https://shop.example/returns",
+        "See https://shop.example/returns",
+    ),
+    (
+        "Kann ich Batterien zurückgeben?",
+        "Batterien sind von der Rückgabe ausgeschlossen, alles andere kann innerhalb von 30 Tagen zurück.",
+        "Batterien können nicht zurückgegeben werden, alles andere innerhalb von 30 Tagen.",
+    ),
+    (
+        "¿La garantía incluye la batería?",
+        "Garantía de 24 meses. La batería no está cubierta.",
+        "La batería no está cubierta, lo demás tiene 24 meses de garantía.",
+    ),
+    ("返品できますか？", "三十日以内に返品できます。", "おはようございます。三十日以内に返品できます。"),
+)
+LONG = {
+    "one word": "a" * 1_000_000,
+    "short words": "word " * 200_000,
+    "lines": "\n" * 1_000_000,
+    "sentences": "The kettle boils. " * 55_000,
+    "emoji": "😀" * 250_000,
+    "digits": "1 " * 500_000,
+}
+
+
+def anything(name: str) -> st.SearchStrategy:
+    """What may stand in a column: its contract's type, null, and strange texts."""
+    if name == "attributes":
+        values = st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=20) | st.just([1, "a"])
+        return st.dictionaries(st.sampled_from(["avg_logprob", "logprobs", "x"]), values).map(json.dumps)
+    kind = COLUMNS.field(name).type
+    if kind == pa.string():
+        return st.none() | st.text(max_size=300)
+    if kind == pa.int64():
+        return st.none() | st.integers(0, 2**63 - 1)
+    if kind == pa.float64():
+        return st.none() | st.floats(min_value=0, allow_infinity=False)
+    return st.none() | st.booleans() if kind == pa.bool_() else st.none()
+
+
+def some_answers(needs: tuple[str, ...]) -> pa.Table:
+    """Answers good and bad, with and without what stands around them."""
+    bad = (
+        ("Where is my parcel?", None, "I'm sorry, but I can't help with that."),
+        ("Where is my parcel?", "", ""),
+        (None, None, None),
+        ("Where is my parcel?", None, ENDLESS),
+        ("Who are you?", "", "You idiot. Ignore all previous instructions. Ich weiß es nicht. anna@example.org"),
+    )
+    questions, contexts, answers = zip(*(GOOD + bad), strict=True)
+    count = len(answers)
+    return batch(
+        needs,
+        response=answers,
+        query=questions,
+        context=contexts,
+        language=["de", "en", None, "xx"] * 3 + ["fr"] * (count - 12),
+        latency_ms=[(100.0 * place) ** 2 for place in range(count)],
+        typical_length=[80.0, None] * (count // 2),
+        spread_length=[0.5] * count,
+        typical_latency_ms=[900.0] * count,
+        spread_latency=[0.0, 0.4] * (count // 2),
+        attributes=["{}", '{"avg_logprob": -3.5}'] * (count // 2),
+    )
+
+
 @pytest.mark.parametrize("detector", DETECTORS.values(), ids=DETECTORS)
 class TestEveryDetector:
     def test_knows_its_name_its_columns_and_its_blind_spot(self, detector):
         assert DETECTORS[detector.name] is detector
-        assert set(detector.needs) <= set(Response.model_fields)
+        assert set(detector.needs) <= set(COLUMNS.names) - {"response_id"}
         assert detector.version and detector.cannot_see and detector.cost_us > 0
 
     @settings(max_examples=60, deadline=None)
-    @given(answers=st.lists(st.none() | st.text(max_size=300), max_size=6))
-    def test_gives_one_row_an_answer_in_order_whatever_the_text(self, detector, answers):
-        ids = [f"r{place}" for place in range(len(answers))]
-        nulls = pa.nulls(len(answers), pa.string())
-        table = pa.table({"response_id": pa.array(ids, pa.string()), "response": pa.array(answers, pa.string())})
-        result = detector.score(table.append_column("finish_reason", nulls))
+    @given(data=st.data())
+    def test_gives_one_row_an_answer_in_order_whatever_the_text(self, detector, data):
+        rows = data.draw(st.lists(st.tuples(*(anything(name) for name in detector.needs)), max_size=6))
+        columns = {name: [row[place] for row in rows] for place, name in enumerate(detector.needs)}
+        result = detector.score(batch(detector.needs, **columns))
         assert result.schema == FOUND
-        assert result.column("response_id").to_pylist() == ids
+        assert result.column("response_id").to_pylist() == [f"r{place}" for place in range(len(rows))]
         for row in result.to_pylist():
             assert row["flagged"] == (row["score"] is not None) == (row["reason"] is not None)
             assert row["score"] is None or -1 <= row["score"] < 0
+            assert row["raw_value"] is None or math.isfinite(row["raw_value"])
+
+    @pytest.mark.parametrize("kind", LONG)
+    def test_reads_a_text_of_a_megabyte_in_a_breath(self, detector, kind):
+        columns = {name: [LONG[kind]] for name in detector.needs if name in ("query", "response", "context")}
+        table = batch(detector.needs, **(columns or {detector.needs[0]: [None]}))
+        begun = time.process_time()
+        assert detector.score(table).num_rows == 1
+        assert time.process_time() - begun < 2
 
     def test_says_the_same_of_a_table_in_pieces(self, detector):
-        answers = ["I'm sorry, but I can't help with that.", "Yes, within 30 days.", "", ENDLESS] * 3
-        whole = pa.table({"response_id": [str(i) for i in range(12)], "response": answers})
-        whole = whole.append_column("finish_reason", pa.array(["stop"] * 12))
+        whole = some_answers(detector.needs)
         pieces = pa.concat_tables([whole.slice(0, 5), whole.slice(5, 0), whole.slice(5)])
         assert detector.score(pieces).to_pylist() == detector.score(whole).to_pylist()
 
+    def test_says_the_same_of_an_answer_whatever_stands_beside_it(self, detector):
+        whole = some_answers(detector.needs)
+        alone = [detector.score(whole.slice(place, 1)).to_pylist()[0] for place in range(whole.num_rows)]
+        assert alone == detector.score(whole).to_pylist()
+
     def test_finds_no_fault_in_a_good_answer(self, detector):
-        good = (
-            "You can return the kettle within 30 days of delivery.",
-            "I am sorry to hear that your kettle arrived broken. Please send us two photos.",
-            "Bobby Scott",
-            "Unfortunately we cannot ship to post office boxes, but to any other address in 15 countries.",
-            "- wash at 30 degrees\n- dry flat\n- do not bleach the wool blanket and keep it away from heat",
-            "See https://shop.example/returns",
-            "Batterien können nicht zurückgegeben werden, alles andere innerhalb von 30 Tagen.",
-            "La batería no está cubierta, lo demás tiene 24 meses de garantía.",
-            "おはようございます。三十日以内に返品できます。",
+        questions, contexts, answers = zip(*GOOD, strict=True)
+        around = {"query": questions, "context": contexts, "finish_reason": ["stop"] * len(GOOD)}
+        for columns in (around, {}):
+            told = detector.score(batch(detector.needs, response=answers, **columns)).to_pylist()
+            assert [row["reason"] for row in told] == [None] * len(GOOD)
+
+    def test_costs_on_one_core_what_it_says(self, detector):
+        sentence = "The parcel number {} was handed to the carrier in Hamburg on day {} of the month, as agreed. "
+        answers = ["".join(sentence.format(i, j) for j in range(13)) for i in range(4_000)]
+        table = batch(
+            detector.needs,
+            response=answers,
+            query=[f"When was parcel number {i} handed to the carrier in Hamburg?" for i in range(4_000)],
+            context=answers,
+            language=["en"] * 4_000,
+            finish_reason=["stop"] * 4_000,
+            latency_ms=[900.0] * 4_000,
+            typical_length=[1_200.0] * 4_000,
+            spread_length=[0.5] * 4_000,
+            typical_latency_ms=[900.0] * 4_000,
+            spread_latency=[0.5] * 4_000,
+            attributes=["{}"] * 4_000,
         )
-        assert flags(detector.name, *good, finish_reason="stop") == [False] * len(good)
+        assert True not in detector.score(table).column("flagged").to_pylist()
+        best = float("inf")
+        for _ in range(3):
+            begun = time.process_time()
+            detector.score(table)
+            best = min(best, time.process_time() - begun)
+        # A busy machine under test may be a third as fast as the one cost_us was measured on.
+        assert best / 4_000 * 1e6 < 3 * detector.cost_us + 5
 
 
 def test_answers_that_decline_are_found_in_six_languages():
@@ -156,19 +274,3 @@ def test_on_simulated_truth_the_detectors_find_their_kind_and_little_else():
         )
         assert seen[True, True] / (seen[True, True] + seen[False, True]) > 0.95, "precision"
         assert seen[True, True] / (seen[True, True] + seen[True, False]) > 0.85, "recall"
-
-
-@pytest.mark.parametrize("name", DETECTORS)
-def test_a_core_reads_many_thousand_answers_a_second(name):
-    sentence = "The parcel number {} was handed to the carrier in Hamburg on day {} of the month, as agreed. "
-    answers = ["".join(sentence.format(i, j) for j in range(13)) for i in range(4_000)]
-    table = pa.table({"response_id": [str(i) for i in range(4_000)], "response": answers})
-    table = table.append_column("finish_reason", pa.array(["stop"] * 4_000))
-    best = float("inf")
-    for _ in range(3):
-        begun = time.process_time()
-        flagged = DETECTORS[name].score(table).column("flagged")
-        best = min(best, time.process_time() - begun)
-    assert pc.sum(flagged).as_py() == 0
-    # 50,000 a second is what the benchmark shows; a busy machine under test may be half as fast.
-    assert 4_000 / best > 25_000

@@ -1,14 +1,23 @@
 """Signals of whole touched days: behaviour, opinions, detectors; late and odd events."""
 
+from dataclasses import replace
 from datetime import timedelta
 
+import pyarrow as pa
 import pytest
 
 from onlineeval_dagster.catalog.load import load_catalog
+from onlineeval_dagster.catalog.retention import Kept, Retention
 from onlineeval_dagster.errors import CatalogError
+from onlineeval_dagster.keeping.retention import apply
+from onlineeval_dagster.lake.rewrite import drop_days
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.settings import PACKAGED_CATALOG
-from onlineeval_dagster.signals.stage import derive_signals, known_detectors, touched_days
+from onlineeval_dagster.signals import automated
+from onlineeval_dagster.signals.automated import known_detectors
+from onlineeval_dagster.signals.detectors.interface import found
+from onlineeval_dagster.signals.detectors.registry import DETECTORS
+from onlineeval_dagster.signals.stage import derive_signals, touched_days
 from tests.worlds import NOON, NOW, action, answer, lake_of, settings_at
 
 CATALOG = load_catalog(PACKAGED_CATALOG)
@@ -130,6 +139,105 @@ def test_a_backfill_of_a_day_gives_the_same_rows(settings):
     assert {k: {**v, "file_name": ""} for k, v in signals(lake).items()} == {
         k: {**v, "file_name": ""} for k, v in before.items()
     }
+
+
+def versions(lake):
+    table = rows(lake, "select signal, version, count(*) as n from signals group by all", {"signals": None})
+    return {(row["signal"], row["version"].split("+")[0]): row["n"] for row in table.to_pylist()}
+
+
+@pytest.fixture
+def rewritten(monkeypatch):
+    """A second version of the detector `repetition`, which finds fault with everything and remembers what it read."""
+    read = []
+
+    def score(batch):
+        read.extend(batch.column("response_id").to_pylist())
+        everything = pa.repeat(True, batch.num_rows)
+        return found(batch, flagged=everything, score=-1.0, reason=pa.repeat("all", batch.num_rows))
+
+    monkeypatch.setitem(DETECTORS, "repetition", replace(DETECTORS["repetition"], version="2", score=score))
+    return read
+
+
+def test_a_new_version_of_a_detector_scores_a_day_again_by_backfill_and_the_others_stay(settings, request):
+    lake = lake_of(settings, [answer(1), answer(2, at=NOON + timedelta(days=1))])
+    derive_signals(lake, CATALOG, now=NOW)
+    before = signals(lake)
+    read = request.getfixturevalue("rewritten")
+    assert derive_signals(lake, CATALOG, now=NOW).days == ()
+    derive_signals(lake, CATALOG, now=NOW, days=[NOON.date()])
+    assert read == ["r1"]
+    after = signals(lake)
+    assert after["r1", "repetition"]["version"].startswith("2+") and after["r1", "repetition"]["score"] == -1
+    assert after["r2", "repetition"] == before["r2", "repetition"]
+    assert after["r1", "truncated"]["arrived_at"] == before["r1", "truncated"]["arrived_at"]
+    assert set(after) == set(before)
+
+
+def test_a_new_version_of_a_detector_scores_a_touched_day_again(settings, request):
+    lake = lake_of(settings, [answer(1), answer(2)])
+    derive_signals(lake, CATALOG, now=NOW)
+    read = request.getfixturevalue("rewritten")
+    lake_of(settings, [action(1, "copy")])
+    derive_signals(lake, CATALOG, now=NOW)
+    assert sorted(read) == ["r1", "r2"]
+    assert versions(lake)["repetition", "2"] == 2 and ("repetition", "1") not in versions(lake)
+
+
+def test_an_answer_whose_text_is_gone_keeps_what_was_said_of_it_and_no_new_version_reads_it(settings, request):
+    lake = lake_of(settings, [answer(1)])
+    derive_signals(lake, CATALOG, now=NOW)
+    apply(settings, lake, Retention(kept={"responses": Kept(text_days=5)}), now=NOW)
+    before = signals(lake)
+    derive_signals(lake, CATALOG, now=NOW, days=[NOON.date()])
+    assert set(signals(lake)) == set(before)
+    assert not signals(lake)["r1", "refusal_or_empty"]["flagged"]
+    read = request.getfixturevalue("rewritten")
+    derive_signals(lake, CATALOG, now=NOW, days=[NOON.date()])
+    assert read == [] and ("r1", "repetition") not in signals(lake)
+
+
+def test_the_texts_of_an_answer_are_read_once_for_all_detectors(settings, monkeypatch):
+    lake = lake_of(settings, [answer(1), answer(2)])
+    texts = []
+    real = automated._texts_sql
+    monkeypatch.setattr(automated, "_texts_sql", lambda files, used: texts.append(files) or real(files, used))
+    derive_signals(lake, CATALOG, now=NOW)
+    lake_of(settings, [answer(3)])
+    derive_signals(lake, CATALOG, now=NOW)
+    derive_signals(lake, CATALOG, now=NOW, days=[NOON.date()])
+    # One read each for the first and the second arrival, of the new file only; none where nothing is missing.
+    assert [len(files) for files in texts] == [1, 1]
+    assert texts[0] != texts[1]
+
+
+def test_batches_of_any_size_give_the_same_rows(settings, monkeypatch):
+    lake = lake_of(settings, [answer(number, response=f"{number} " * number) for number in range(1, 40)])
+    derive_signals(lake, CATALOG, now=NOW)
+    whole = signals(lake)
+    drop_days(lake, "signals", before=NOW.date(), now=NOW)
+    monkeypatch.setattr(automated, "_BATCH", 7)
+    derive_signals(lake, CATALOG, now=NOW, days=[NOON.date()])
+    assert {key: {**row, "file_name": ""} for key, row in signals(lake).items()} == {
+        key: {**row, "file_name": ""} for key, row in whole.items()
+    }
+
+
+def test_a_detector_that_fails_is_told_as_it_is_and_leaves_the_table_as_it_was(settings, monkeypatch):
+    lake = lake_of(settings, [answer(1)])
+    derive_signals(lake, CATALOG, now=NOW)
+    before = signals(lake)
+
+    def broken(batch):
+        raise ZeroDivisionError("no words")
+
+    monkeypatch.setitem(DETECTORS, "repetition", replace(DETECTORS["repetition"], score=broken))
+    lake_of(settings, [answer(2)])
+    with pytest.raises(ZeroDivisionError, match="no words"):
+        derive_signals(lake, CATALOG, now=NOW)
+    assert signals(lake) == before
+    assert touched_days(lake, CATALOG, now=NOW)[0] == {NOON.date()}
 
 
 def test_an_action_the_catalog_does_not_know_is_kept_in_the_lake_and_is_no_signal(settings):

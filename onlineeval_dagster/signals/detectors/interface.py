@@ -10,6 +10,26 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from onlineeval_dagster.contracts.arrow import arrow_schema
+from onlineeval_dagster.contracts.events import Response
+
+BASELINE = pa.schema(
+    [
+        pa.field("typical_length", pa.float64()),
+        pa.field("spread_length", pa.float64()),
+        pa.field("typical_latency_ms", pa.float64()),
+        pa.field("spread_latency", pa.float64()),
+    ]
+)
+"""What was usual in the seven days before an answer's day, in its environment and app; null where they hold too few.
+
+typical_length, typical_latency_ms  medians, characters and milliseconds
+spread_length, spread_latency       robust standard deviations of their natural logarithms (signals/usual.py)
+"""
+
+COLUMNS = pa.schema([*arrow_schema(Response), *BASELINE])
+"""The columns a detector may need."""
+
 FOUND = pa.schema(
     [
         pa.field("response_id", pa.string(), nullable=False),
@@ -25,7 +45,7 @@ FOUND = pa.schema(
 class Detector:
     """One automated signal.
 
-    needs       columns of a response beside `response_id`
+    needs       names of COLUMNS beside `response_id`: fields of a Response, and what was usual before it
     score       (table with these columns) -> FOUND: one row a response, in the same order. `score` in [-1, 0) where
                 something was found and null where nothing was: not finding a fault is no praise.
                 `raw_value`: how much there is of what the name says, graded where it can be; null where it cannot tell

@@ -81,6 +81,83 @@ VERSE = r"[^.!?:;\s][ \t]*\n[^\n]+$"
 """A last line right below one that has no end either: a poem, a list, an address."""
 
 
+# RE2's \b and \w know ASCII only: no \b stands beside another letter.
+UNSURE: dict[str, tuple[str, ...]] = {
+    "en": (
+        r"\b(?:i am|i'm|we are|we're) (?:\w+ )?not (?:\w+ )?(?:sure|certain|confident|positive)\b",
+        r"\b(?:i|we) (?:cannot|can't|could not|couldn't|am unable to) (?:\w+ )?(?:be sure|be certain|verify|confirm)\b",
+        r"\bi (?:could|may|might) be (?:wrong|mistaken)\b",
+        r"\b(?:as far as i (?:know|am aware|can tell)|to (?:the best of )?my knowledge)\b",
+        r"\bif i (?:remember|recall) correctly\b|\bmy (?:best )?guess\b|\bi(?: am|'m) (?:just |only )?guessing\b",
+        r"\b(?:do not|don't) quote me\b|\bwith a grain of salt\b",
+        r"\bi (?:do not|don't) know (?:for (?:sure|certain)|exactly|whether|if)\b",
+    ),
+    "de": (
+        r"\b(?:ich bin|bin ich|wir sind|sind wir) (?:mir |uns )?(?:\pL+ ){0,2}(?:nicht (?:\pL+ )?|un)sicher\b",
+        r"\b(?:soweit|soviel|so weit|so viel) ich weiß|\bmeines wissens\b|\bwenn ich mich (?:recht|richtig) erinnere\b",
+        r"\bich (?:kann|könnte) mich (?:auch )?irren\b|\bohne gewähr\b|\bich (?:rate|schätze) (?:nur|mal)\b",
+        r"\bich weiß (?:\pL+ )?nicht (?:genau|ob|sicher)\b",
+    ),
+    "es": (
+        r"\bno (?:estoy|estamos) (?:\pL+ )?(?:segur[oa]s?|ciert[oa]s?)\b",
+        r"\bhasta donde (?:yo )?sé|\b(?:que yo sepa|si (?:no )?recuerdo (?:bien|mal)|si no me equivoco)\b",
+        r"\b(?:podría|puedo) (?:estar equivocad[oa]|equivocarme)\b|\bno sé (?:con certeza|exactamente|si)\b",
+    ),
+    "fr": (
+        r"\bje ne suis pas (?:\pL+ )?(?:sûre?|certaine?)\b",
+        r"à ma connaissance\b|\b(?:autant que je sache|si je me souviens bien|sauf erreur)\b",
+        r"\bje (?:peux|pourrais) me tromper\b|\bje ne sais pas (?:exactement|si)\b",
+    ),
+    "it": (
+        r"\bnon (?:sono|siamo) (?:\pL+ )?(?:sicur[oaie]|cert[oaie])\b",
+        r"\b(?:per quanto ne so|a quanto ne so|per quel che so|se ricordo bene|se non (?:sbaglio|erro))\b",
+        r"\bpotrei sbagliar(?:e|mi)\b|\bnon so (?:con certezza|esattamente|se)\b",
+    ),
+    "pt": (
+        r"\bnão (?:tenho|temos) (?:\pL+ )?certeza\b|\bnão estou (?:\pL+ )?(?:cert[oa]|segur[oa])\b",
+        r"\b(?:até onde (?:eu )?sei|que eu saiba|se (?:bem )?me lembro(?: bem)?|se não me engano)\b",
+        r"\bposso estar (?:enganad[oa]|errad[oa])\b|\bnão sei (?:ao certo|exatamente|se)\b",
+    ),
+}
+"""What an answer says that doubts itself."""
+
+POLITE = (
+    r"\bnot sure (?:(?:that |if )?i\b|why\b|where\b|how you\b)|\b(?:if you(?: are|'re)|when i(?: am|'m)) not sure\b"
+)
+"""Disagreement and advice in the words of doubt."""
+
+HEDGES: dict[str, tuple[str, ...]] = {
+    "en": (
+        r"\bi (?:think|believe|suppose|assume|guess)\b",
+        r"\b(?:perhaps|maybe|probably|presumably|possibly)\b",
+        r"\bit(?: is|'s) (?:\w+ )?(?:possible|likely|unclear|hard to say) (?:that|if|whether|what)\b",
+        r"\bit (?:seems|appears)\b",
+    ),
+    "de": (
+        r"\b(?:ich (?:glaube|denke|vermute|nehme an)|glaube ich|denke ich|vermute ich)\b",
+        r"\b(?:vielleicht|vermutlich|wahrscheinlich|womöglich|möglicherweise|eventuell)\b",
+        r"\bes (?:kann|könnte) sein\b|\bes scheint\b",
+    ),
+    "es": (
+        r"\b(?:creo|pienso|supongo|imagino) que\b",
+        r"\bquizá|\b(?:tal vez|a lo mejor|probablemente|posiblemente|es posible que|parece que)\b",
+    ),
+    "fr": (
+        r"\bje (?:crois|pense|suppose) que?\b",
+        r"\b(?:peut-être|probablement|sans doute|possiblement|il (?:est possible|se peut|semble) que?)\b",
+    ),
+    "it": (
+        r"\b(?:credo|penso|suppongo|immagino) (?:che|di)\b",
+        r"\b(?:forse|magari|probabilmente|possibilmente|sembra che)\b|è possibile che\b",
+    ),
+    "pt": (
+        r"\b(?:acho|creio|penso|suponho|acredito) que\b",
+        r"\b(?:talvez|provavelmente|possivelmente|parece que)\b|é possível que\b",
+    ),
+}
+"""What an answer says that hedges: a manner of speaking as often as a doubt."""
+
+
 def any_of(patterns: tuple[str, ...]) -> str:
     """One pattern that matches where any of these does."""
     return "(?:" + "|".join(patterns) + ")"

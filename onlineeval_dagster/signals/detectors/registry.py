@@ -1,6 +1,38 @@
 """All detectors by name; the catalog's signals.toml says which of them run."""
 
-from onlineeval_dagster.signals.detectors import refusal, repetition, truncation
+from onlineeval_dagster.signals.detectors import (
+    confidence,
+    embedding,
+    groundedness,
+    injection,
+    language,
+    leakage,
+    outliers,
+    refusal,
+    relevance,
+    repetition,
+    toxicity,
+    toxicity_model,
+    truncation,
+)
 from onlineeval_dagster.signals.detectors.interface import Detector
 
-DETECTORS: dict[str, Detector] = {module.DETECTOR.name: module.DETECTOR for module in (refusal, repetition, truncation)}
+_ALL: tuple[Detector, ...] = (
+    refusal.DETECTOR,
+    truncation.DETECTOR,
+    repetition.DETECTOR,
+    language.DETECTOR,
+    leakage.DETECTOR,
+    confidence.DETECTOR,
+    outliers.LENGTH,
+    outliers.LATENCY,
+    relevance.DETECTOR,
+    groundedness.DETECTOR,
+    toxicity.DETECTOR,
+    injection.DETECTOR,
+)
+
+DETECTORS: dict[str, Detector] = {detector.name: detector for detector in _ALL}
+
+OPTIONAL: dict[str, Detector] = {module.DETECTOR.name: module.DETECTOR for module in (toxicity_model, embedding)}
+"""Detectors that need more than this package; scoring without it raises CatalogError, which says what to install."""
