@@ -2,35 +2,23 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from onlineeval_dagster.catalog.judge_file import Judge, load_judges
+from onlineeval_dagster.catalog.entry import Entry, Name
+from onlineeval_dagster.catalog.judge_file import PLACEHOLDER, Judge
+from onlineeval_dagster.catalog.judge_reading import load_judges
 from onlineeval_dagster.catalog.privacy_file import PrivacyFile
 from onlineeval_dagster.catalog.reading import read_file
 from onlineeval_dagster.catalog.retention import Retention, load_retention
+from onlineeval_dagster.catalog.sampling_file import REVIEW, Sampling
 from onlineeval_dagster.catalog.source_file import Source
+from onlineeval_dagster.contracts.estimates import Grain
 from onlineeval_dagster.errors import CatalogError
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-"""Lower case letters, digits and _, starting with a letter: it becomes a column's name."""
-
-Rate = Annotated[float, Field(gt=0, le=1)]
-
-
-class Entry(BaseModel):
-    """A table of a catalog file: frozen, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @property
-    def version(self) -> str:
-        """Twelve hex digits that change when the definition changes."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
 
 class ActionScore(Entry):
@@ -99,39 +87,6 @@ class Signals(Entry):
     corrections: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
-class Stratum(Entry):
-    rate: Rate
-
-
-class NewVersion(Stratum):
-    hours: float = Field(gt=0)
-
-
-class Budget(Entry):
-    """That a person saw what judging costs and agreed: before that nothing goes to a remote model.
-
-    monthly_cap_usd  what the rates were chosen for, US dollars a month
-    confirmed_at     answers from then on may be judged by remote models
-    judge_history    answers from before as well
-    """
-
-    monthly_cap_usd: float = Field(ge=0, allow_inf_nan=False)
-    confirmed_at: AwareDatetime
-    judge_history: bool = False
-
-
-class Sampling(Entry):
-    """sampling.toml: the strata in the order in which they are tried, each with its rate."""
-
-    environments: tuple[str, ...] = Field(default=("production",), min_length=1)
-    salt: str = Field(min_length=1)
-    flagged: Stratum
-    new_version: NewVersion
-    normal: Stratum
-    # Not part of the version: it says who may be asked, and decides nobody's chance.
-    budget: Budget | None = Field(default=None, exclude=True)
-
-
 class Metric(Entry):
     """One table of metrics.toml. The expressions are SQL over response_facts."""
 
@@ -145,13 +100,39 @@ class Metric(Entry):
     direction: Literal["up", "down", "none"]
 
 
+Profile = Literal["standard", "weekly"]
+
+PROFILES: Mapping[Profile, tuple[Grain, ...]] = {"standard": ("hour", "day", "week"), "weekly": ("day", "week")}
+"""Windows of each profile: below 10,000 daily users an hour of few answers says nothing of quality."""
+
+
+class Windows(Entry):
+    """The windows that metrics get points for. Reports are by day, so `day` is always among them."""
+
+    grains: tuple[Grain, ...]
+
+    @model_validator(mode="after")
+    def _the_day_once(self) -> Self:
+        if "day" not in self.grains:
+            raise ValueError('grains needs "day", which reports are made of; write ["day", "week"]')
+        if len(set(self.grains)) < len(self.grains):
+            raise ValueError("grains names a window twice")
+        return self
+
+
 class Metrics(Entry):
     """metrics.toml."""
 
     headline: str
-    # Excluded, as a version that moved would build every day of every lake again; Catalog.version takes it in.
-    profile: Literal["standard", "weekly"] = Field(default="standard", exclude=True)
+    # Excluded: they say which windows are counted, and no metric's version; Catalog.version takes the grains in.
+    profile: Profile = Field(default="standard", exclude=True)
+    windows: Windows | None = Field(default=None, exclude=True)
     metrics: dict[Name, Metric] = Field(min_length=1)
+
+    @property
+    def grains(self) -> tuple[Grain, ...]:
+        """The windows that get points: those that [windows] names, else the profile's."""
+        return PROFILES[self.profile] if self.windows is None else self.windows.grains
 
 
 class Sources(Entry):
@@ -217,8 +198,7 @@ class Catalog:
         """Changes when anything changes that the derived tables rest on."""
         parts = [self.signals.version, self.sampling.version, self.metrics.version]
         parts += [f"{judge.name}:{judge.version}:{judge.status}" for judge in self.judges]
-        if self.metrics.profile != "standard":
-            parts.append(f"profile:{self.metrics.profile}")
+        parts.append(f"grains:{' '.join(sorted(self.metrics.grains))}")
         return hashlib.sha256("|".join(parts).encode()).hexdigest()[:12]
 
 
@@ -252,8 +232,18 @@ def load_catalog(folder: Path) -> Catalog:
         retention=load_retention(folder),
     )
     _check_references(catalog)
-    load_privacy_file(folder)
+    _check_private(catalog.live_judges, load_privacy_file(folder).judges.private)
     return catalog
+
+
+def _check_private(judges: Iterable[Judge], private: Collection[str]) -> None:
+    for judge in judges:
+        shown = [] if judge.is_local else [name for name in PLACEHOLDER.findall(judge.prompt) if name in private]
+        if shown:
+            raise CatalogError(
+                f"judges/{judge.name}.md: the prompt shows {{{shown[0]}}} to {judge.model!r}, and privacy.toml keeps "
+                "it private; take it out of the prompt, or out of private = […]"
+            )
 
 
 def _check_references(catalog: Catalog) -> None:
@@ -267,6 +257,17 @@ def _check_references(catalog: Catalog) -> None:
     columns = Counter(name.replace("-", "_") for name in names)
     if twice := next((column for column, count in columns.items() if count > 1), None):
         raise CatalogError(f"judges/: two files become the column {twice!r}; rename one of them")
+    signals = {*catalog.signals.actions, *catalog.signals.derived, *catalog.signals.detectors}
+    if both := next((column for column in columns if column in signals), None):
+        raise CatalogError(
+            f"judges/: {both!r} is a signal as well, and both would be the column {both}_score; rename one"
+        )
+    if unknown := next((name for name in catalog.sampling.salts if name not in names), None):
+        raise CatalogError(
+            f"sampling.toml: salts.{unknown} is no file in judges/; there are {', '.join(names) or 'none'}"
+        )
+    if catalog.sampling.review is not None and REVIEW in names:
+        raise CatalogError("judges/review.md: people's review has this name in sampling.toml; rename the file")
     if catalog.metrics.headline not in catalog.metrics.metrics:
         raise CatalogError(
             f"metrics.toml: headline is {catalog.metrics.headline!r}, which is no metric there; "

@@ -95,9 +95,16 @@ class UserIds(_Table):
     keys: tuple[str, ...] = ("user_id", "userId", "user.id", "enduser.id", "langfuse.user.id")
 
 
+class Judges(_Table):
+    """private: texts of an answer that no model outside may be shown; a judge that asks for one does not load."""
+
+    private: tuple[Literal["query", "response", "context", "conversation"], ...] = ()
+
+
 class PrivacyFile(_Table):
     """privacy.toml. A catalog without the file has what this says by itself."""
 
+    judges: Judges = Judges()
     redact: Redact = Redact()
     user_ids: UserIds = UserIds()
 

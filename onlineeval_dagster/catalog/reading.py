@@ -28,6 +28,8 @@ def read_file(path: Path, model: type[F]) -> F:
 
 def _first_mistake(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors()[0]
+    if not first["loc"]:  # of the file as a whole: the message names its keys
+        return first["msg"].removeprefix("Value error, ")
     place = ".".join(str(part) for part in first["loc"])
     value = first["input"]
     if first["type"] == "extra_forbidden":

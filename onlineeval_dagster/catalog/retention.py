@@ -29,7 +29,9 @@ TEXTS: dict[str, Mapping[str, str]] = {
 
 LOG_DAYS = 7
 RUN_DAYS = 30
-_OTHERS = {"log": LOG_DAYS, "runs": RUN_DAYS, "reports": None}
+MINUTE_DAYS = 7
+_OTHERS = {"log": LOG_DAYS, "runs": RUN_DAYS, "reports": None, "minute_counts": MINUTE_DAYS}
+"""Kept so long where no entry says otherwise."""
 _NEVER = {
     "tombstones": "without its tombstone what was erased can come back",
     "ingested_parts": "it says what of the log was taken in",
@@ -77,7 +79,7 @@ def load_retention(folder: Path) -> Retention:
 
 
 def _kept(name: str, entry: object) -> Kept:
-    known = [*TABLES, *_OTHERS]
+    known = list(dict.fromkeys((*TABLES, *_OTHERS)))
     if name in _NEVER:
         raise CatalogError(f"retention.toml: {name} is always kept: {_NEVER[name]}; delete the entry")
     if name not in known:

@@ -1,138 +1,102 @@
 """Which responses a judge sees: a stratum, a known chance and a state for every eligible response, written once."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from datetime import date, datetime
 
 from onlineeval_dagster.catalog.judge_file import Judge
-from onlineeval_dagster.catalog.load import Catalog, Sampling
-from onlineeval_dagster.contracts.tables import TABLES
+from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.catalog.sampling_file import REVIEW, Sampling
+from onlineeval_dagster.lake.copied import commit_copied
 from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.scan import first_rows, literals, rows
-from onlineeval_dagster.sampling.chance import unit_interval_sql
+from onlineeval_dagster.lake.parts import Part
+from onlineeval_dagster.sampling.closing import days_to_close, place_of_closing
+from onlineeval_dagster.sampling.decide import Asked, decide
+from onlineeval_dagster.sampling.followed import days_with_flags, follow_up
+
+_ANSWERS_AT_ONCE = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selected:
-    """What one call decided: rows written, how many of them selected, and the days they lie in."""
+    """What one call decided: rows of the sample, how many of them selected, and the days they lie in.
+
+    targeted  further rows, which late flags opened
+    """
 
     days: tuple[date, ...]
     decided: int
     selected: int
+    targeted: int = 0
 
 
 def select_responses(lake: Lake, catalog: Catalog, *, now: datetime) -> Selected:
     """Decide for every eligible response that has no selection yet, for each judge that may be asked, in one commit.
 
-    The facts known now (flags, deploys) decide; a later flag does not change the row, so that its chance stays true.
+    The facts known now (flags, deploys) decide; a later flag does not change the row, so that its chance stays true: it
+    opens a targeted selection. A plain rate decides at once, a stratum with a size or a floor when its window closes.
     A judge that the lake has never seen decides over all responses; a new version of one goes on with the new ones.
     For a remote judge, answers from before the budget was confirmed are filtered: no money is spent unasked.
     """
-    judges = catalog.asked_judges
-    read = {judge.name: lake.read_through("selections", f"responses for {judge.name}") for judge in judges}
-    changed = {judge.name: lake.changes("responses", read[judge.name]) for judge in judges}
-    tables = [_decide(lake, catalog, judge, changed[judge.name].days, now=now) for judge in judges]
-    decided = pa.concat_tables([TABLES["selections"].schema.empty_table(), *tables])
-    reads = {f"responses for {name}": changes.version for name, changes in changed.items()}
-    if any(reads[key] != read[key.removeprefix("responses for ")] for key in reads):
-        lake.append("selections", decided, reads=reads)
-    selected = decided.filter(pc.field("state") == "selected").num_rows
+    asked = who_is_asked(lake, catalog, now=now)
+    days = frozenset[date]().union(*(one.days for one in asked))
+    decided = [decide(lake, catalog, asked, group, now=now) for group in _groups(lake, days)]
+    followed = follow_up(lake, catalog, policies={one.name: one.policy for one in asked}, now=now)
+    parts: list[Part] = [part for some in decided for part in some.parts]
+    reads = {_place(one.name): one.changes.version for one in asked if one.changes.version >= 0}
+    reads |= place_of_closing(lake, catalog.sampling, now=now) | dict(followed.reads)
+    if parts or followed.parts or any(lake.read_through("selections", key) != at for key, at in reads.items()):
+        commit_copied(lake, "selections", [*parts, *followed.parts], reads=reads, now=now)
     return Selected(
-        days=tuple(sorted(decided.column("day").unique().to_pylist())), decided=len(decided), selected=selected
+        days=tuple(sorted({part.day for part in (*parts, *followed.parts)})),
+        decided=sum(part.rows for part in parts),
+        selected=sum(some.selected for some in decided),
+        targeted=sum(part.rows for part in followed.parts),
     )
+
+
+def something_to_decide(lake: Lake, catalog: Catalog, *, now: datetime) -> bool:
+    """Whether `select_responses` would look at any day."""
+    if any(one.days for one in who_is_asked(lake, catalog, now=now)):
+        return True
+    return bool(catalog.asked_judges and days_with_flags(lake, catalog, now=now)[0])
+
+
+def who_is_asked(lake: Lake, catalog: Catalog, *, now: datetime) -> list[Asked]:
+    """The judges that may be asked, then people's review where there is one, each with the days to look at."""
+    closing = days_to_close(lake, catalog.sampling, now=now)
+
+    def one(name: str, axis: str, version: str, policy: str, judge: Judge | None) -> Asked:
+        changes = lake.changes("responses", lake.read_through("selections", _place(name)))
+        days = changes.days | closing
+        return Asked(name=name, axis=axis, version=version, policy=policy, changes=changes, days=days, judge=judge)
+
+    sampling = catalog.sampling
+    asked = [one(j.name, j.axis, j.version, policy_version(sampling, j), j) for j in catalog.asked_judges]
+    if sampling.review is not None:
+        asked.append(one(REVIEW, REVIEW, REVIEW, sampling.version, None))
+    return asked
 
 
 def policy_version(sampling: Sampling, judge: Judge) -> str:
     """Twelve hex digits that change with anything that decides a chance."""
-    return hashlib.sha256(f"{sampling.version}|{judge.name}|{judge.rate}".encode()).hexdigest()[:12]
+    parts = [sampling.version, judge.name, str(judge.rate), *([sampling.pace.version] if sampling.pace else [])]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:12]
 
 
-def _decide(lake: Lake, catalog: Catalog, judge: Judge, days: Collection[date], *, now: datetime) -> pa.Table:
-    schema = TABLES["selections"].schema
-    if not days:
-        return schema.empty_table()
-    earlier = timedelta(hours=catalog.sampling.new_version.hours)
-    first, last = min(days) - earlier - timedelta(days=1), max(days)
-    deploy_days = {day for day in lake.days("deploys") if first <= day <= last}
-    table = rows(
-        lake,
-        _selection_sql(catalog.sampling, judge, now=now),
-        {"responses": days, "signals": days, "selections": days, "deploys": deploy_days},
-        strata=_rates(catalog.sampling, judge),
-    )
-    return table.select(schema.names).cast(schema)
+def _place(name: str) -> str:
+    return f"responses for {name}"
 
 
-def _rates(sampling: Sampling, judge: Judge) -> pa.Table:
-    """Stratum and rate; a judge's own rate replaces that of normal traffic."""
-    normal = sampling.normal.rate if judge.rate is None else judge.rate
-    rates = {"flagged": sampling.flagged.rate, "new_version": sampling.new_version.rate, "normal": normal}
-    return pa.table({"stratum": list(rates), "rate": pa.array(rates.values(), pa.float64())})
-
-
-def _selection_sql(sampling: Sampling, judge: Judge, *, now: datetime) -> str:
-    environments = literals(sampling.environments)
-    chance = unit_interval_sql("response_id", sampling.salt)
-    return f"""
-    with eligible as (
-        select * from ({first_rows("responses")}) as answers
-        where environment in ({environments})
-        and not exists (
-            from selections
-            where selections.response_id = answers.response_id
-            and selections.judge = '{judge.name}' and selections.judge_version = '{judge.version}'
-        )
-    ),
-    flagged as (select distinct response_id from signals where flagged),
-    fresh as (
-        select distinct eligible.response_id
-        from eligible
-        join deploys
-            on (deploys.prompt_version = eligible.prompt_version or deploys.variant = eligible.variant)
-            and eligible.occurred_at >= deploys.occurred_at
-            and eligible.occurred_at < deploys.occurred_at + to_seconds({sampling.new_version.hours * 3600})
-    ),
-    placed as (
-        select
-            response_id,
-            occurred_at as response_at,
-            day,
-            error is not null or {_is_unpaid(sampling, judge)} as is_filtered,
-            case
-                when response_id in (from flagged) then 'flagged'
-                when response_id in (from fresh) then 'new_version'
-                else 'normal'
-            end as stratum
-        from eligible
-    )
-    select
-        response_id,
-        response_at,
-        '{judge.name}' as judge,
-        '{judge.axis}' as axis,
-        '{judge.version}' as judge_version,
-        stratum,
-        case when not is_filtered then rate end as inclusion_probability,
-        case
-            when is_filtered then 'filtered'
-            when {chance} < rate then 'selected'
-            else 'not_selected'
-        end as state,
-        '{policy_version(sampling, judge)}' as policy_version,
-        '{now.isoformat()}'::timestamptz as selected_at,
-        day
-    from placed
-    join strata using (stratum)
-    """
-
-
-def _is_unpaid(sampling: Sampling, judge: Judge) -> str:
-    """SQL: whether nobody agreed to pay for judging the answer. A remote judge without a budget is not asked at all."""
-    budget = sampling.budget
-    if judge.is_local or budget is None or budget.judge_history:
-        return "false"
-    return f"occurred_at < '{budget.confirmed_at.isoformat()}'::timestamptz"
+def _groups(lake: Lake, days: Collection[date]) -> Iterator[frozenset[date]]:
+    """Days, so many answers at once: windows lie within days, so that each group can be decided by itself."""
+    group, size = set[date](), 0
+    for day, count in sorted(lake.rows_by_day("responses", days).items()):
+        if group and size + count > _ANSWERS_AT_ONCE:
+            yield frozenset(group)
+            group, size = set(), 0
+        group.add(day)
+        size += count
+    if group:
+        yield frozenset(group)

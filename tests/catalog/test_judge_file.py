@@ -1,12 +1,15 @@
 """A judge file is right, or one clear error says what to write instead."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
 
 from onlineeval_dagster.catalog import judge_file
-from onlineeval_dagster.catalog.judge_file import Judge, Price, load_judge, load_judges
+from onlineeval_dagster.catalog.judge_file import Judge, Price
+from onlineeval_dagster.catalog.judge_reading import load_judge, load_judges
+from onlineeval_dagster.catalog.load import load_catalog
 from onlineeval_dagster.errors import CatalogError
 from onlineeval_dagster.settings import PACKAGED_CATALOG
 
@@ -16,7 +19,7 @@ good_from = 3
 rate = 0.1
 owner = "team:support"
 status = "shadow"
-concurrency = 20
+max_in_flight = 20
 timeout_seconds = 30
 scale = { 1 = "rude", 2 = "neutral", 3 = "kind" }
 parameters = { temperature = 0, max_tokens = 200 }
@@ -45,7 +48,7 @@ def test_a_judge_file_becomes_a_judge(tmp_path: Path) -> None:
     assert judge.parameters == {"temperature": 0, "max_tokens": 200}
     assert judge.price == Price(input_usd_per_million=0.25, output_usd_per_million=2.0)
     assert (judge.rate, judge.status, judge.owner) == (0.1, "shadow", "team:support")
-    assert (judge.concurrency, judge.timeout_seconds, judge.prompt) == (20, 30.0, BODY)
+    assert (judge.max_in_flight, judge.timeout_seconds, judge.prompt) == (20, 30.0, BODY)
     assert not judge.is_local
 
 
@@ -64,9 +67,41 @@ def test_windows_line_ends_and_a_byte_order_mark_change_nothing(tmp_path: Path) 
 
 
 def test_the_packaged_judges_run_without_a_key() -> None:
-    judges = load_judges(PACKAGED_CATALOG / "judges")
+    judges = [judge for judge in load_judges(PACKAGED_CATALOG / "judges") if judge.status != "retired"]
     assert [judge.name for judge in judges] == ["relevance"]
     assert all(judge.is_local and judge.status == "active" and judge.owner for judge in judges)
+
+
+@pytest.mark.parametrize("name", ["groundedness", "harmlessness", "helpfulness", "instruction-following"])
+def test_a_packaged_judge_that_costs_money_is_whole_and_asleep(name: str) -> None:
+    """Woken by its status alone: priced, bounded a day, one axis on 1–3, and shown the answer and its question."""
+    judge = load_judge(PACKAGED_CATALOG / "judges" / f"{name}.md")
+    assert (judge.status, judge.axis, list(judge.scale), judge.good_from) == ("retired", name, [1, 2, 3], 3)
+    assert judge.price is not None and judge.daily_budget_usd == 1.0 and judge.most_output_tokens == 200
+    assert {"query", "response"} <= set(judge_file.PLACEHOLDER.findall(judge.prompt))
+    assert judge.owner and not judge.is_local
+
+
+def test_every_packaged_judge_can_be_woken_at_once(tmp_path: Path) -> None:
+    """No name or column of theirs meets another's, or a signal's."""
+    folder = tmp_path / "catalog"
+    shutil.copytree(PACKAGED_CATALOG, folder)
+    for path in (folder / "judges").glob("*.md"):
+        path.write_text(path.read_text(encoding="utf-8").replace('"retired"', '"active"'), encoding="utf-8")
+    catalog = load_catalog(folder)
+    assert len(catalog.live_judges) == 5
+    assert [judge.name for judge in catalog.asked_judges] == ["relevance"]
+
+
+def test_a_field_kept_private_wakes_no_complaint_of_a_judge_that_sleeps(tmp_path: Path) -> None:
+    folder = tmp_path / "catalog"
+    shutil.copytree(PACKAGED_CATALOG, folder)
+    (folder / "privacy.toml").write_text('[judges]\nprivate = ["context"]\n', encoding="utf-8")
+    assert load_catalog(folder).live_judges
+    path = folder / "judges" / "groundedness.md"
+    path.write_text(path.read_text(encoding="utf-8").replace('"retired"', '"shadow"'), encoding="utf-8")
+    with pytest.raises(CatalogError, match=r"judges/groundedness\.md: the prompt shows \{context\}"):
+        load_catalog(folder)
 
 
 def test_a_packaged_prompt_works_with_a_real_model_by_changing_the_model_alone(tmp_path: Path) -> None:
@@ -110,7 +145,7 @@ def test_a_packaged_prompt_works_with_a_real_model_by_changing_the_model_alone(t
             r"US dollars, 0 or more, got -1",
         ),
         ({"status": 'status = "live"'}, r"status must be one of active, shadow, retired, got 'live'"),
-        ({"concurrency": "concurrency = 0"}, r"concurrency must be a whole number from 1 to 10000, got 0"),
+        ({"max_in_flight": "max_in_flight = 0"}, r"max_in_flight must be a whole number from 1 to 10000, got 0"),
         (
             {"timeout_seconds": "timeout_seconds = inf"},
             r"timeout_seconds must be a number from 0\.001 to 3600, got inf",
@@ -195,7 +230,7 @@ def test_what_cannot_change_an_answer_leaves_the_version(tmp_path: Path) -> None
         rate=0.5,
         status="active",
         owner="me",
-        concurrency=1,
+        max_in_flight=1,
         price=None,
         timeout_seconds=1.0,
         good_from=2,
@@ -213,3 +248,69 @@ def test_a_price_is_per_million_tokens() -> None:
     price = Price(input_usd_per_million=3.0, output_usd_per_million=15.0)
     assert price.of(1_000_000, 100_000) == pytest.approx(4.5)
     assert price.of(None, None) == 0
+
+
+LIMITS = """reply = "json"
+requests_per_minute = 500
+tokens_per_minute = 200_000
+daily_budget_usd = 2.5
+"""
+
+
+def test_a_judge_file_says_what_the_account_and_the_day_allow(tmp_path: Path) -> None:
+    judge = load_judge(written(tmp_path, FRONT + LIMITS))
+    assert (judge.requests_per_minute, judge.tokens_per_minute, judge.daily_budget_usd) == (500, 200_000, 2.5)
+    assert (judge.reply, judge.most_output_tokens) == ("json", 200)
+    plain = load_judge(written(tmp_path, name="plain.md"))
+    assert (plain.requests_per_minute, plain.tokens_per_minute, plain.daily_budget_usd) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("requests_per_minute = 0", r"requests_per_minute must be a number from 1 to .*, got 0"),
+        ('tokens_per_minute = "many"', r"tokens_per_minute must be a number from 1 to .*, got 'many'"),
+        ("daily_budget_usd = -1", r"daily_budget_usd must be a number from 0 to .*, got -1"),
+        ('reply = "xml"', r"reply must be one of json, text, got 'xml'"),
+        ('bare = "yes"', r"bare must be true or false, got 'yes'"),
+        ('system = "You judge."', r"system is the system message of a judge with bare = true"),
+    ],
+)
+def test_a_limit_or_form_that_makes_no_sense_is_one_clear_error(tmp_path: Path, line: str, told: str) -> None:
+    with pytest.raises(CatalogError, match=rf"judges/tone\.md: {told}"):
+        load_judge(written(tmp_path, FRONT + line + "\n"))
+
+
+def test_a_hard_budget_needs_replies_that_end(tmp_path: Path) -> None:
+    front = changed(parameters="parameters = { temperature = 0 }") + "daily_budget_usd = 1\n"
+    with pytest.raises(CatalogError, match="daily_budget_usd can be kept only where a reply has an end; write param"):
+        load_judge(written(tmp_path, front))
+
+
+def test_a_schema_of_ones_own_and_ours_exclude_each_other(tmp_path: Path) -> None:
+    own = changed(parameters='parameters = { response_format = { type = "json_object" } }')
+    assert load_judge(written(tmp_path, own)).parameters["response_format"] == {"type": "json_object"}
+    with pytest.raises(CatalogError, match="parameters may not set response_format"):
+        load_judge(written(tmp_path, own + 'reply = "json"\n'))
+
+
+def test_how_a_judge_is_asked_changes_its_version_and_what_it_may_spend_does_not(tmp_path: Path) -> None:
+    judge = load_judge(written(tmp_path))
+    forms = [{"reply": "json"}, {"bare": True}, {"bare": True, "system": "You judge."}]
+    versions = {dataclasses.replace(judge, **form).version for form in forms}  # type: ignore[arg-type]
+    assert len({judge.version, *versions}) == 4
+    same = dataclasses.replace(judge, requests_per_minute=1.0, tokens_per_minute=1.0, daily_budget_usd=1.0)
+    assert same.version == judge.version
+
+
+def test_a_private_text_is_never_shown_to_a_model_outside(tmp_path: Path) -> None:
+    folder = tmp_path / "catalog"
+    shutil.copytree(PACKAGED_CATALOG, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    privacy = folder / "privacy.toml"
+    privacy.write_text(privacy.read_text().replace("private = []", 'private = ["context"]'))
+    load_catalog(folder)  # the packaged judge is shown the context, and does not leave this machine
+    written(folder, body="Is {response} right, given {context}?")
+    with pytest.raises(CatalogError, match=r"judges/tone\.md: the prompt shows \{context\} to 'gpt-5-mini'"):
+        load_catalog(folder)
+    written(folder, body="Is {response} kind?")
+    load_catalog(folder)

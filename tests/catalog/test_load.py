@@ -9,7 +9,7 @@ import pytest
 from onlineeval_dagster.catalog.load import Catalog, load_catalog
 from onlineeval_dagster.errors import CatalogError
 from onlineeval_dagster.settings import PACKAGED_CATALOG
-from onlineeval_dagster.signals.stage import known_detectors
+from onlineeval_dagster.signals.automated import known_detectors
 from onlineeval_dagster.warehouse.dry_run import check_metrics
 
 Edit = Callable[[str, str, str], Catalog]
@@ -124,4 +124,27 @@ def test_a_comment_makes_no_new_version(edited: Edit) -> None:
 def test_a_retired_judge_judges_no_more_but_keeps_its_metrics(edited: Edit) -> None:
     catalog = edited("judges/relevance.md", 'status = "active"', 'status = "retired"')
     assert catalog.live_judges == ()
-    assert [judge.name for judge in catalog.judges] == ["relevance"]
+    assert "relevance" in [judge.name for judge in catalog.judges]
+
+
+def test_a_profile_says_which_windows_get_points_and_windows_say_it_better(edited: Edit) -> None:
+    packaged = load_catalog(PACKAGED_CATALOG)
+    assert packaged.metrics.grains == ("hour", "day", "week")
+    weekly = edited("metrics.toml", 'headline = "good_answers"\n', 'headline = "good_answers"\nprofile = "weekly"\n')
+    assert weekly.metrics.grains == ("day", "week")
+    own = edited(
+        "metrics.toml", "[metrics.good_answers]", '[windows]\ngrains = ["hour", "day"]\n\n[metrics.good_answers]'
+    )
+    assert own.metrics.grains == ("hour", "day")
+    versions = {catalog.version for catalog in (packaged, weekly, own)}
+    assert len(versions) == 3, "other windows are counted on all days again"
+    assert {catalog.metrics.version for catalog in (packaged, weekly, own)} == {packaged.metrics.version}
+
+
+@pytest.mark.parametrize(
+    ("grains", "error"),
+    [('["week"]', r'needs "day"'), ('["day", "day"]', "twice"), ('["day", "month"]', "'hour', 'day' or 'week'")],
+)
+def test_windows_that_cannot_be_are_refused(edited: Edit, grains: str, error: str) -> None:
+    with pytest.raises(CatalogError, match=rf"metrics\.toml: windows.*{error}"):
+        edited("metrics.toml", "[metrics.good_answers]", f"[windows]\ngrains = {grains}\n\n[metrics.good_answers]")
