@@ -7,8 +7,10 @@ from onlineeval_dagster.defs.tables import RETRIES, table_spec
 from onlineeval_dagster.judges.client import Endpoint
 from onlineeval_dagster.judges.runner import RunSummary
 from onlineeval_dagster.judges.stage import mark_judged, pending_work, run_judges
+from onlineeval_dagster.judges.state import JudgeState
 from onlineeval_dagster.lake.ingest import ingest as ingest_log
 from onlineeval_dagster.log.segments import encode, open_log
+from onlineeval_dagster.privacy.policy import load_privacy
 
 SPEC = table_spec("verdicts", group="judges", deps=["selections", "responses"])
 
@@ -20,20 +22,26 @@ def verdicts(context: dg.AssetExecutionContext, place: Place) -> dg.MaterializeR
     with place.stage("judges"):
         catalog = place.catalog()
         pending = pending_work(lake, catalog)
-        with open_log(settings, door="judges") as log:
+        privacy = load_privacy(settings, catalog)
+        with open_log(settings, door="judges") as log, JudgeState(settings.judge_state_file) as state:
             summaries, refused = run_judges(
                 lake,
                 catalog,
                 pending,
-                endpoint=lambda: Endpoint(base_url=settings.openai_base_url, api_key=settings.openai_api_key),
+                endpoint=lambda: Endpoint(
+                    base_url=settings.openai_base_url, api_key=settings.openai_api_key, now=place.now
+                ),
                 record=lambda said: log.append(b"".join(encode(verdict) for verdict in said)),
                 now=place.now,
+                state=state,
+                redact=privacy.clean_text,
             )
         done = ingest_log(settings, lake, now=place.now())
         mark_judged(lake, pending)
     for summary in summaries:
         if summary.paused_reason:
-            context.log.warning(f"judge {summary.judge} paused: {summary.paused_reason}")
+            until = f"{summary.paused_until:%Y-%m-%d %H:%M:%S} UTC" if summary.paused_until else "the next run"
+            context.log.warning(f"judge {summary.judge} is paused until {until}: {summary.paused_reason}")
     if refused:
         context.log.error(str(refused))
     return dg.MaterializeResult(
@@ -48,9 +56,9 @@ def verdicts(context: dg.AssetExecutionContext, place: Place) -> dg.MaterializeR
 
 
 def _table(summaries: list[RunSummary]) -> str:
-    head = "| judge | version | done | failed | cost, $ | seconds | paused |\n|---|---|---|---|---|---|---|"
+    head = "| judge | version | done | failed | shed | cost, $ | seconds | paused |\n|---|---|---|---|---|---|---|---|"
     lines = [
-        f"| {s.judge} | {s.judge_version} | {s.done} | {s.failed} | {s.cost_usd:.4f} | {s.seconds:.1f} "
+        f"| {s.judge} | {s.judge_version} | {s.done} | {s.failed} | {s.shed} | {s.cost_usd:.4f} | {s.seconds:.1f} "
         f"| {s.paused_reason or ''} |"
         for s in summaries
     ]

@@ -3,51 +3,42 @@
 import asyncio
 import json
 import math
-import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.errors import JudgeError
-from onlineeval_dagster.judges.work import Failure, Messages, Outcome, Paused, Reply
+from onlineeval_dagster.judges.rubric import reply_schema
+from onlineeval_dagster.judges.state import cause_of
+from onlineeval_dagster.judges.work import Busy, Call, Failure, Messages, Paused, Reply, Token
 
 _AGAIN = {408, 409, 425, 429}
-_LONGEST_WAIT = 60.0  # seconds; an endpoint that asks for more is tried again by the next run
+_MOST_ALTERNATIVES, _LONGEST_TOKEN = 20, 256
 
 
 class Endpoint:
     """One OpenAI-compatible endpoint, shared by all judges of a run. Use as `async with`, in one event loop.
 
     api_key, base_url  from Settings; without a key nothing is ever called
-    max_tries          HTTP calls for one response at most, over 429, 5xx and broken connections
-    first_wait         seconds before the second try, doubled each time, shaken by `rng`
+    now                for a Retry-After that is a date
 
     Raises JudgeError without a key or a usable address.
     """
 
     def __init__(
-        self,
-        *,
-        base_url: str,
-        api_key: str | None,
-        rng: random.Random | None = None,
-        max_tries: int = 4,
-        first_wait: float = 0.5,
+        self, *, base_url: str, api_key: str | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         if not api_key or not api_key.strip():
             raise JudgeError(
                 'OPENAI_API_KEY: not set, and a judge needs it; set it, or write model = "local/overlap" in the judge '
                 "file (an endpoint of your own that asks for no key takes any word)"
             )
-        self._key, self._base_url, self._place = api_key.strip(), base_url, _host(base_url)
-        self._rng = rng or random.Random()
-        self._max_tries, self._first_wait = max_tries, first_wait
-        self._closed_until = 0.0  # monotonic; a 429 with Retry-After holds back every call, not only its own
+        self._key, self._base_url, self._place, self._now = api_key.strip(), base_url, _host(base_url), now
 
     async def __aenter__(self) -> Self:
         from openai import AsyncOpenAI, DefaultAioHttpClient
@@ -63,84 +54,75 @@ class Endpoint:
     ) -> None:
         await self._client.close()
 
-    async def ask(self, messages: Messages, judge: Judge, *, timeout: float) -> Outcome:
-        """One reply of the judge's model, or why there is none. `timeout` in seconds, for each HTTP call.
+    def cause(self, judge: Judge) -> str:
+        """Changes with what a refusal of this judge may rest on: address, key, the judge's version."""
+        return cause_of(self._base_url, self._key, judge.version)
 
-        A timeout is not tried again here: the endpoint may have worked, and charged, for it.
-        """
-        for tries in range(1, self._max_tries + 1):
-            await self._until_open()
-            outcome, wait = await self._one_call(messages, judge, timeout=timeout, tries=tries)
-            if wait is None or wait > _LONGEST_WAIT or tries == self._max_tries:
-                return outcome
-            await asyncio.sleep(max(wait, self._backoff(tries)))
-        raise AssertionError("max_tries is at least 1")
-
-    def _backoff(self, tries: int) -> float:
-        return min(_LONGEST_WAIT, self._first_wait * 2 ** (tries - 1)) * (0.5 + self._rng.random() / 2)
-
-    async def _until_open(self) -> None:
-        while (wait := self._closed_until - time.monotonic()) > 0:
-            await asyncio.sleep(wait)
-
-    async def _one_call(
-        self, messages: Messages, judge: Judge, *, timeout: float, tries: int
-    ) -> tuple[Outcome, float | None]:
-        """The outcome, and the seconds to wait at least before another try; None where there must be none."""
+    async def call(self, messages: Messages, judge: Judge, *, timeout: float) -> Call:
+        """One HTTP call: the reply of the judge's model, or why there is none. `timeout` in seconds."""
+        import httpx2
         import openai
 
         started = time.perf_counter()
 
-        def failure(kind: Any, message: str, request_id: str | None = None) -> Failure:
-            text = f"{message} ({self._place}, tried {tries}x)"
-            return Failure(kind=kind, message=text, latency_ms=_since(started), tries=tries, request_id=request_id)
+        def failure(kind: Any, message: str, **more: Any) -> Failure:
+            return Failure(kind=kind, message=f"{message} ({self._place})", latency_ms=_since(started), **more)
 
         try:
             async with asyncio.timeout(timeout):
-                raw = await self._client.chat.completions.with_raw_response.create(
-                    model=judge.model,
-                    messages=cast(Any, messages),
-                    extra_body=dict(judge.parameters),
-                    timeout=timeout + 1,
+                # Not chat.completions.create: looking through the body by its types takes a third of the call's time.
+                raw = await self._client.post(
+                    "/chat/completions",
+                    cast_to=httpx2.Response,
+                    body={"model": judge.model, "messages": messages, **_extra(judge)},
+                    options={"timeout": timeout + 1},
                 )
                 body = raw.content
         except TimeoutError:
-            return failure("timeout", f"no reply within {timeout:g} s"), None
+            return Busy(failure=failure("timeout", f"no reply within {timeout:g} s", may_have_cost=True))
         except openai.APIStatusError as error:
             return self._refused(error, judge, failure)
         except openai.APIConnectionError as error:
             # Also "APITimeoutError": the aiohttp transport gives a broken connection that name (openai 3.54).
-            return failure("endpoint", f"the connection failed: {_root(error)}"), 0.0
+            told = f"the connection failed: {_root(error)}"
+            return Busy(failure=failure("endpoint", told, may_have_cost=True))
         except Exception as error:  # noqa: BLE001 (a door: a transport may fail in its own way; it is recorded)
-            return failure("endpoint", f"the call failed: {type(error).__name__}"), 0.0
+            told = f"the call failed: {type(error).__name__}"
+            return Busy(failure=failure("endpoint", told, may_have_cost=True))
         request_id = _text(raw.headers.get("x-request-id"))
-        reply = _reply(body, latency_ms=_since(started), tries=tries, request_id=request_id)
+        reply = _reply(body, latency_ms=_since(started), request_id=request_id)
         if reply is None:
-            return failure("endpoint", f"HTTP {raw.status_code}, but the body is no chat completion", request_id), None
-        return reply, None
+            told = f"HTTP {raw.status_code}, but the body is no chat completion"
+            return failure("endpoint", told, request_id=request_id, may_have_cost=True)
+        return reply
 
-    def _refused(self, error: Any, judge: Judge, failure: Any) -> tuple[Outcome, float | None]:
+    def _refused(self, error: Any, judge: Judge, failure: Callable[..., Failure]) -> Call:
         status, code = error.status_code, str(getattr(error, "code", None) or "")
         place = f"HTTP {status} from {self._place}"
         if status in (401, 403):
-            return Paused(reason=f"{place}: the key was refused; correct OPENAI_API_KEY (or its rights)"), None
+            return Paused(reason=f"{place}: the key was refused; correct OPENAI_API_KEY (or its rights)")
         if status == 404:
             remedy = "correct `model` in the judge file, or OPENAI_BASE_URL"
-            return Paused(reason=f"{place}: there is no model {judge.model!r}; {remedy}"), None
+            return Paused(reason=f"{place}: there is no model {judge.model!r}; {remedy}")
         if code == "insufficient_quota":
-            return Paused(reason=f"{place}: the account's quota is used up; add credit or lower the rates"), None
+            return Paused(reason=f"{place}: the account's quota is used up; add credit or lower the rates")
+        if judge.reply == "json" and str(getattr(error, "param", None) or "").startswith("response_format"):
+            return Paused(reason=f'{place}: {judge.model!r} cannot keep to a schema; write reply = "text"')
         request_id = _text(error.response.headers.get("x-request-id"))
         if status == 413 or code in ("context_length_exceeded", "string_above_max_length"):
-            return failure("too_long", f"HTTP {status}: longer than the model can read", request_id), None
+            return failure("too_long", f"HTTP {status}: longer than the model can read", request_id=request_id)
         if code == "content_filter":
-            return failure("filtered", f"HTTP {status}: the endpoint's content filter", request_id), None
-        outcome = failure("endpoint", f"HTTP {status}", request_id)
+            return failure("filtered", f"HTTP {status}: the endpoint's content filter", request_id=request_id)
+        failed = failure("endpoint", f"HTTP {status}", request_id=request_id)
         if status not in _AGAIN and status < 500:
-            return outcome, None
-        wait = retry_after(error.response.headers, now=datetime.now(UTC))
-        if wait is not None and wait <= _LONGEST_WAIT:
-            self._closed_until = max(self._closed_until, time.monotonic() + wait)
-        return outcome, wait or 0.0
+            return failed
+        wait = retry_after(error.response.headers, now=self._now())
+        return Busy(failure=failed, is_limit=status == 429 or wait is not None, wait_seconds=wait)
+
+
+def _extra(judge: Judge) -> dict[str, Any]:
+    extra = dict(judge.parameters)
+    return extra | {"response_format": reply_schema(judge)} if judge.reply == "json" else extra
 
 
 def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
@@ -160,7 +142,7 @@ def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _reply(body: bytes, *, latency_ms: float, tries: int, request_id: str | None) -> Reply | None:
+def _reply(body: bytes, *, latency_ms: float, request_id: str | None) -> Reply | None:
     """A chat completion's first choice; None where the body is none. Any field may be missing or of another type."""
     try:
         completion = json.loads(body)
@@ -178,13 +160,32 @@ def _reply(body: bytes, *, latency_ms: float, tries: int, request_id: str | None
         text=content or "",
         finish_reason="refusal" if refused else _text(choice.get("finish_reason")),
         latency_ms=latency_ms,
-        tries=tries,
         model=_text(completion.get("model")),
         input_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=_count(usage.get("completion_tokens")),
         request_id=request_id or _text(completion.get("id")),
         fingerprint=_text(completion.get("system_fingerprint")),
+        tokens=_tokens(choice.get("logprobs")),
     )
+
+
+def _tokens(logprobs: Any) -> tuple[Token, ...]:
+    """The tokens of a reply with their chances; none where the endpoint told none, or not in OpenAI's form."""
+    try:
+        return tuple(
+            Token(text=entry["token"][:_LONGEST_TOKEN], chances=_chances(entry)) for entry in logprobs["content"]
+        )
+    except (TypeError, KeyError, AttributeError):
+        return ()
+
+
+def _chances(entry: Any) -> dict[str, float]:
+    told = [*entry["top_logprobs"][:_MOST_ALTERNATIVES], entry]
+    return {
+        one["token"][:_LONGEST_TOKEN]: float(one["logprob"])
+        for one in told
+        if isinstance(one["logprob"], int | float) and one["logprob"] <= 0
+    }
 
 
 def _text(value: object) -> str | None:

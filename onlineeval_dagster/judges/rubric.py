@@ -5,13 +5,19 @@ A change here that can move a score raises PROTOCOL in catalog/judge_file.py.
 
 import json
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from onlineeval_dagster.catalog.judge_file import PLACEHOLDER, Judge
-from onlineeval_dagster.judges.work import Messages, Reading, WorkItem
+from onlineeval_dagster.judges.expected import expected_score
+from onlineeval_dagster.judges.work import Messages, Reading, Token, WorkItem
 
-LONGEST = {"query": 8_000, "response": 12_000, "context": 24_000, "conversation": 12_000}
-"""Characters of each field that a judge sees; about four to a token. The rest is left out of the middle."""
+LONGEST = {"query": 2_000, "response": 3_000, "context": 6_000, "conversation": 3_000}
+"""Tokens of each field that a judge sees, counted as a quarter of its bytes: English has about four to a token, and the
+characters of other scripts, of two bytes or three, cost more tokens too. What is over it is left out of the middle."""
+
+Redact = Callable[[str], str]
 
 _SYSTEM = """You score one axis of one answer that a product gave its user: {axis}.
 
@@ -40,31 +46,57 @@ _NAMED = re.compile(
 _SOLE = re.compile(r"[\s\"'*_`\[(]*(-?\d{1,9}(?:\.\d{1,9})?)(?:\s*(?:/|out of)\s*(\d{1,9}))?[\s\"'*_`\]).!]*")
 
 
-def messages(judge: Judge, item: WorkItem, *, boundary: str) -> Messages:
+def unchanged(text: str) -> str:
+    """A redaction that takes nothing out: for texts that do not leave."""
+    return text
+
+
+def messages(judge: Judge, item: WorkItem, *, boundary: str, redact: Redact = unchanged) -> Messages:
     """The chat messages of one call: the rubric as system, the judge's prompt with the fenced texts as user.
 
-    `boundary` is drawn anew for each call and cannot be guessed by who wrote the texts.
+    `boundary` is drawn anew for each call and cannot be guessed by who wrote the texts. `redact` takes out of them what
+    must not leave. A bare judge gets its own system message, if any, and its prompt with the texts as they are.
     """
+
+    def text(match: re.Match[str]) -> str:
+        shown = getattr(item, match[1])
+        told = None if shown is None else truncated(_without_surrogates(redact(shown)), LONGEST[match[1]])
+        return told or "" if judge.bare else _fenced(match[1], told, boundary)
+
+    user = {"role": "user", "content": PLACEHOLDER.sub(text, judge.prompt)}
+    if judge.bare:
+        return [{"role": "system", "content": judge.system}, user] if judge.system else [user]
     scale = "\n".join(f"{score} = {anchor}" for score, anchor in judge.scale.items())
     scores = ", ".join(map(str, judge.scale))
     system = _SYSTEM.format(axis=judge.axis, scale=scale, scores=scores, boundary=boundary)
-    user = PLACEHOLDER.sub(lambda match: _fenced(match[1], getattr(item, match[1]), boundary), judge.prompt)
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    return [{"role": "system", "content": system}, user]
 
 
-def truncated(text: str, longest: int) -> str:
-    """`text`, or its head and tail with a mark where the middle was left out."""
-    if len(text) <= longest:
+def reply_schema(judge: Judge) -> dict[str, Any]:
+    """`response_format` of a call whose judge has `reply = "json"`: a score of the scale and a reason, nothing else."""
+    properties = {"score": {"type": "integer", "enum": list(judge.scale)}, "reason": {"type": "string"}}
+    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema}}
+
+
+def truncated(text: str, tokens: int) -> str:
+    """`text`, or its head and tail with a mark where the middle was left out. About so many tokens, the mark apart."""
+    if len(text) <= tokens:  # at most four bytes each
         return text
-    half = longest // 2
-    return f"{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}"
+    told = text.encode("utf-8", "replace")
+    if len(told) <= 4 * tokens:
+        return text
+    half = 2 * tokens
+    head, tail = (part.decode("utf-8", "ignore") for part in (told[:half], told[-half:]))
+    return f"{head}\n[… {len(text) - len(head) - len(tail)} characters left out …]\n{tail}"
 
 
-def read_reply(judge: Judge, text: str, finish_reason: str | None) -> Reading:
+def read_reply(judge: Judge, text: str, finish_reason: str | None, tokens: Sequence[Token] = ()) -> Reading:
     """The score a reply gives, or why there is none. Never raises, never guesses, never a middle score.
 
     A score counts when the reply gives exactly one: in JSON, as `score: 2`, as a sole number, or by a label of the
-    judge at its beginning. Two different scores, or one off the scale, are unreadable.
+    judge at its beginning. Two different scores, or one off the scale, are unreadable. Of a judge with
+    `reply = "json"` nothing but one whole JSON object is read. `tokens` add the expected score.
     """
     if finish_reason == "content_filter":
         return _error("filtered", "the endpoint's content filter stopped the reply")
@@ -73,7 +105,22 @@ def read_reply(judge: Judge, text: str, finish_reason: str | None) -> Reading:
     if not text.strip():
         length = " (it used up max_tokens before the first word)" if finish_reason == "length" else ""
         return _error("empty", f"the reply is empty{length}")
-    return _read(judge, _without_surrogates(text), cut_off=finish_reason == "length")
+    text = _without_surrogates(text)
+    reading = _strictly(judge, text) if judge.reply == "json" else _read(judge, text, cut_off=finish_reason == "length")
+    if reading.score is None or not tokens:
+        return reading
+    return replace(reading, expected_score=expected_score(judge, tokens, said=reading.label or str(reading.score)))
+
+
+def _strictly(judge: Judge, text: str) -> Reading:
+    try:
+        said = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        return _error("unreadable", "the reply is no JSON, as the schema asks for")
+    if not isinstance(said, dict) or "score" not in said:
+        return _error("unreadable", "the reply is JSON without a score")
+    rationale = said.get("reason")
+    return _scored(judge, [said["score"]], rationale if isinstance(rationale, str) else None)
 
 
 def _read(judge: Judge, text: str, *, cut_off: bool) -> Reading:
@@ -166,7 +213,7 @@ def _label(judge: Judge, text: str) -> str | None:
 def _fenced(name: str, text: str | None, boundary: str) -> str:
     if text is None or not text.strip():
         return "(none)" if name != "response" else "(the answer is empty)"
-    inside = truncated(_without_surrogates(text), LONGEST[name]).replace(boundary, "…")
+    inside = text.replace(boundary, "…")
     return f"<<{boundary}:{name}>>\n{inside}\n<<{boundary}:end>>"
 
 

@@ -12,7 +12,9 @@ from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.tables import TABLES
 from onlineeval_dagster.errors import JudgeError
 from onlineeval_dagster.judges.client import Endpoint
+from onlineeval_dagster.judges.rubric import Redact, unchanged
 from onlineeval_dagster.judges.runner import Record, RunSummary, judge_all
+from onlineeval_dagster.judges.state import JudgeState
 from onlineeval_dagster.judges.work import WorkItem
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import engine, rows, scan_files
@@ -25,7 +27,8 @@ CATCH_UP_DAYS = 7
 
 _PENDING_SQL = """
 with tried as (
-    select response_id, judge, judge_version, count(distinct attempt) as attempts, count(score) as scores
+    select response_id, judge, judge_version, count(distinct attempt) as attempts, count(score) as scores,
+        count(*) filter (error_kind = 'shed') as shed
     from verdicts
     where replicate = 0
     group by all
@@ -40,7 +43,11 @@ select
 from selections
 join versions using (judge, judge_version)
 left join tried using (response_id, judge, judge_version)
-where selections.state = 'selected' and coalesce(tried.scores, 0) = 0 and coalesce(tried.attempts, 0) < attempts_allowed
+where
+    selections.state = 'selected'
+    and coalesce(tried.scores, 0) = 0
+    and coalesce(tried.shed, 0) = 0
+    and coalesce(tried.attempts, 0) < attempts_allowed
 """
 
 
@@ -84,17 +91,21 @@ def run_judges(
     endpoint: Callable[[], Endpoint],
     record: Record,
     now: Callable[[], datetime],
+    state: JudgeState | None = None,
+    redact: Redact = unchanged,
 ) -> tuple[list[RunSummary], JudgeError | None]:
     """Ask every live judge for its pending verdicts; a judge that cannot be asked leaves the others their work.
 
-    Returns a summary a judge, and the error that kept the remote ones from starting (a missing key), if any.
+    `state` holds pauses and the day's spending between runs; `redact` is put on every text before a remote judge sees
+    it. Returns a summary a judge, and the error that kept the remote ones from starting (a missing key), if any.
     """
     judges = [judge for judge in catalog.asked_judges if len(pending.of(judge))]
-    local = [(judge, _items(lake, pending.of(judge))) for judge in judges if judge.is_local]
-    remote = [(judge, _items(lake, pending.of(judge))) for judge in judges if not judge.is_local]
+    local = [(judge, items_of(lake, pending.of(judge))) for judge in judges if judge.is_local]
+    remote = [(judge, items_of(lake, pending.of(judge))) for judge in judges if not judge.is_local]
     summaries = judge_all(local, endpoint=endpoint, record=record, now=now)
     try:
-        return summaries + judge_all(remote, endpoint=endpoint, record=record, now=now), None
+        done = judge_all(remote, endpoint=endpoint, record=record, now=now, state=state, redact=redact)
+        return summaries + done, None
     except JudgeError as error:
         return summaries, error
 
@@ -106,7 +117,7 @@ def mark_judged(lake: Lake, pending: Pending) -> None:
         lake.append("verdicts", TABLES["verdicts"].schema.empty_table(), reads=reads)
 
 
-def _items(lake: Lake, work: pa.Table) -> Iterator[WorkItem]:
+def items_of(lake: Lake, work: pa.Table) -> Iterator[WorkItem]:
     """The responses' texts with their work, read in batches: memory stays flat. What has no text any more is left."""
     days: Collection[date] = set(work.column("day").unique().to_pylist())
     with engine(lake, {"responses": days}) as connection:

@@ -111,6 +111,10 @@ class Privacy:
                     changed["unit_id"] = key
         return event | changed if changed else event
 
+    def clean_text(self, text: str) -> str:
+        """One text as it may be written down, or leave: redacted by all rules."""
+        return self._text(text, 0)
+
     def user_key(self, user_id: str) -> str:
         """The key that stands for a user in everything written down; `user_id` itself where hashing is off."""
         return self.make_key(user_id) if self.hashes_users else user_id

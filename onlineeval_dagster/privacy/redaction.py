@@ -63,6 +63,7 @@ _IPV6 = r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}"
 _IP = re.compile(rf"(?<![\w.:])(?:{_IPV6}|{_IPV4})(?![\w:]|\.[0-9])")
 
 Replace = Callable[[str], str]
+_Replacement = str | Callable[[re.Match[str]], str]
 Hint = Callable[[str], bool]
 
 
@@ -97,6 +98,35 @@ def redacted(text: str, rules: Iterable[Rule]) -> str:
         if text == before:
             return text
     return text
+
+
+def findings(text: str) -> list[tuple[str, str]]:
+    """What `redact` takes out, as (kind, value), in the order in which it does; a value that is there twice twice.
+
+    >>> findings("Write to anna@example.com, password: hunter2hunter2")
+    [('secret', 'hunter2hunter2'), ('e-mail', 'anna@example.com')]
+    """
+    found: list[tuple[str, str]] = []
+    for _ in range(_ROUNDS):
+        before = text
+        for kind, shapes in _SHAPES.items():
+            for rule, (pattern, replacement) in zip(KINDS[kind], shapes, strict=True):
+                if rule.hint(text):
+                    found += [(kind, value) for value in _values(text, kind, pattern, replacement)]
+                    text = rule.replace(text)
+        if text == before:
+            break
+    return found
+
+
+def _values(text: str, kind: str, pattern: re.Pattern[str], replacement: _Replacement) -> Iterable[str]:
+    # As `_in_words`: only the words with the sign.
+    parts = [word for word in text.split(" ") if "@" in word] if kind == "e-mail" else [text]
+    for match in (match for part in parts for match in pattern.finditer(part)):
+        new = replacement(match) if callable(replacement) else match.expand(replacement)
+        head, mark, tail = new.partition(f"[{kind}]")
+        if mark:
+            yield match[0][len(head) : len(match[0]) - len(tail)]
 
 
 def kind_rules(kinds: Iterable[str]) -> tuple[Rule, ...]:
@@ -139,7 +169,7 @@ def _in_words(pattern: re.Pattern[str], replacement: str, sign: str) -> Replace:
     return replace
 
 
-def _sub(pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str]) -> Replace:
+def _sub(pattern: re.Pattern[str], replacement: _Replacement) -> Replace:
     return lambda text: pattern.sub(replacement, text)
 
 
@@ -197,4 +227,14 @@ KINDS: Mapping[str, tuple[Rule, ...]] = {
 }
 """What can be taken out, by name, in the order in which it is tried: a card is no telephone number."""
 
-_READER_RULES = kind_rules(("secret", "e-mail", "IBAN", "card", "phone"))
+_SHAPES: Mapping[str, tuple[tuple[re.Pattern[str], _Replacement], ...]] = {
+    "secret": ((_SECRET, "[secret]"), (_ANNOUNCED, r"\1[secret]")),
+    "e-mail": ((_EMAIL, "[e-mail]"),),
+    "IBAN": ((_IBAN, _iban),),
+    "card": ((_CARD, _card),),
+    "phone": ((_PHONE, _phone),),
+}
+"""The pattern and replacement of each of the reader's rules, for those who want to know what was found."""
+
+_READER_KINDS = tuple(_SHAPES)
+_READER_RULES = kind_rules(_READER_KINDS)

@@ -10,6 +10,12 @@ from onlineeval_dagster.settings import Settings, load_settings
 from onlineeval_dagster.terminal import printed_on
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from starlette.routing import BaseRoute
+
+    from onlineeval_dagster.collector.keys import ApiKeys
+    from onlineeval_dagster.collector.sink import Sink
     from onlineeval_dagster.privacy.policy import Privacy
 
 keys_app = typer.Typer(no_args_is_help=True, help="API keys of the collector.")
@@ -23,7 +29,10 @@ def serve(
         str | None, typer.Option(help="Send to this queue instead of the log: see onlineeval drain.", metavar="URL")
     ] = None,
 ) -> None:
-    """Take events over HTTP: /v1/events, /healthz, /readyz, /metrics. Ends on SIGTERM with all of it kept."""
+    """Take events over HTTP: /v1/events, /healthz, /readyz, /metrics; people rate at /review.
+
+    Ends on SIGTERM with all of it kept.
+    """
     from onlineeval_dagster.collector.listen import listen
     from onlineeval_dagster.privacy.policy import load_privacy
 
@@ -31,7 +40,7 @@ def serve(
     settings = load_settings(**{name: value for name, value in told.items() if value is not None})
     privacy = load_privacy(settings)
     if queue is None:
-        listen(settings, privacy=privacy, tell=_tell)
+        listen(settings, privacy=privacy, tell=_tell, pages=_review_pages(settings, privacy))
     else:
         _serve_to(queue, settings, privacy)
 
@@ -53,7 +62,14 @@ def _serve_to(url: str, settings: Settings, privacy: "Privacy") -> None:
         # What the broker would refuse is refused at the door: a whole group would fail with it.
         most = min(settings.serve_event_bytes, known.most_bytes)
         settings = settings.model_copy(update={"serve_event_bytes": most})
-        listen(settings, privacy=privacy, tell=_tell, opened=opened, where=f"queue {known.shown}")
+        pages = _review_pages(settings, privacy)
+        listen(settings, privacy=privacy, tell=_tell, opened=opened, where=f"queue {known.shown}", pages=pages)
+
+
+def _review_pages(settings: Settings, privacy: "Privacy") -> "Callable[[Sink, ApiKeys], Sequence[BaseRoute]]":
+    from onlineeval_dagster.review.pages import review_routes
+
+    return lambda sink, keys: review_routes(settings, sink=sink, keys=keys, cleaner=privacy)
 
 
 def _tell(said: str) -> None:
@@ -67,7 +83,8 @@ def add(
         str | None, typer.Option(help="Set on every event that comes with the key, whatever the event says.")
     ] = None,
     scope: Annotated[
-        Literal["write", "metrics"], typer.Option(help="write: send events; metrics: read /metrics.")
+        Literal["write", "metrics", "review"],
+        typer.Option(help="write: send events; metrics: read /metrics; review: sign in at /review as NAME."),
     ] = "write",
 ) -> None:
     """Make a key. It is shown once, here."""

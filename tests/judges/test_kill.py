@@ -10,7 +10,7 @@ from tests.fake_endpoint import FakeEndpoint, completion, serving
 ITEMS, CONCURRENCY, KILLS = 150, 8, 3
 ROOT = Path(__file__).parents[2]
 WORKER = """
-import os, random, sys
+import os, sys
 from datetime import UTC, datetime
 from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.judges.client import Endpoint
@@ -19,7 +19,7 @@ from onlineeval_dagster.judges.work import WorkItem
 
 base_url, journal, count, concurrency = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 judge = Judge(name="tone", axis="tone", prompt="{response}", scale={1: "rude", 3: "kind"}, good_from=3, model="m",
-              concurrency=concurrency)
+              max_in_flight=concurrency)
 file = os.open(journal, os.O_RDWR | os.O_CREAT | os.O_APPEND)
 judged = {line.split()[0] for line in os.pread(file, 10**7, 0).decode().splitlines()}
 names = (f"r{number}" for number in range(count) if f"r{number}" not in judged)
@@ -29,7 +29,7 @@ work = (WorkItem(response_id=name, response_at=at, query="q", response=name) for
 def record(verdicts):
     os.write(file, "".join(f"{verdict.response_id} {verdict.event_id}\\n" for verdict in verdicts).encode())
 
-judge_all([(judge, work)], endpoint=lambda: Endpoint(base_url=base_url, api_key="k", rng=random.Random(1)),
+judge_all([(judge, work)], endpoint=lambda: Endpoint(base_url=base_url, api_key="k"),
           record=record, now=lambda: at)
 """
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onlineeval_dagster.catalog.judge_file import LOCAL_ALGORITHMS, load_judge
+from onlineeval_dagster.catalog.judge_file import LOCAL_ALGORITHMS
+from onlineeval_dagster.catalog.judge_reading import load_judge
 from onlineeval_dagster.judges import local
 from onlineeval_dagster.judges.work import WorkItem
 from onlineeval_dagster.settings import PACKAGED_CATALOG

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from onlineeval_dagster.catalog.judge_file import load_judge
+from onlineeval_dagster.catalog.judge_reading import load_judge
 from onlineeval_dagster.judges import local
 from onlineeval_dagster.judges.work import WorkItem
 from onlineeval_dagster.settings import PACKAGED_CATALOG

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import string
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onlineeval_dagster.catalog.judge_file import PROTOCOL, Judge
-from onlineeval_dagster.judges.rubric import LONGEST, messages, read_reply, truncated
+from onlineeval_dagster.judges.rubric import LONGEST, messages, read_reply, reply_schema, truncated
 from onlineeval_dagster.judges.work import WorkItem
+from onlineeval_dagster.privacy.redaction import redact
 
 JUDGE = Judge(
     name="tone",
@@ -70,15 +72,27 @@ def test_half_a_surrogate_pair_reaches_no_endpoint() -> None:
 def test_a_long_text_loses_its_middle_and_says_so(name: str) -> None:
     text = "head " + "x" * 10**6 + " tail"
     user = messages(JUDGE, item(**{name: text}), boundary="b0")[1]["content"]
-    assert len(user) < LONGEST[name] + 500
+    assert len(user) < 4 * LONGEST[name] + 500
     assert "head " in user
     assert " tail" in user
     assert "characters left out" in user
 
 
 def test_a_text_within_the_limit_is_left_as_it_is() -> None:
-    assert truncated("x" * 10, 10) == "x" * 10
-    assert truncated("x" * 11, 10) == "xxxxx\n[… 1 characters left out …]\nxxxxx"
+    assert truncated("x" * 40, 10) == "x" * 40
+    assert truncated("x" * 41, 10) == "x" * 20 + "\n[… 1 characters left out …]\n" + "x" * 20
+
+
+@given(st.text(min_size=1), st.integers(1, 50))
+def test_a_text_in_any_script_is_cut_between_characters(text: str, tokens: int) -> None:
+    cut = truncated(text * 50, tokens)
+    head, mark, tail = cut.partition("\n[… ")
+    assert (text * 50).startswith(head)
+    if mark:
+        left_out, _, end = tail.partition(" characters left out …]\n")
+        assert (text * 50).endswith(end)
+        assert len(head) + len(end) + int(left_out) == 50 * len(text)
+        assert len((head + end).encode("utf-8", "replace")) <= 4 * tokens
 
 
 @pytest.mark.parametrize(
@@ -219,4 +233,49 @@ def test_a_changed_wrapping_is_a_new_protocol_version() -> None:
     """When this fails: raise PROTOCOL in catalog/judge_file.py, then put the new fingerprint here."""
     shown = messages(JUDGE, item(context="some " * 10_000, conversation=" "), boundary="b0")
     fingerprint = hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:12]
-    assert (PROTOCOL, fingerprint) == ("1", "b584db0b7cda")
+    assert (PROTOCOL, fingerprint) == ("2", "b584db0b7cda")
+
+
+STRICT = replace(JUDGE, reply="json")
+
+
+@pytest.mark.parametrize(
+    ("reply", "score"),
+    [
+        ('{"score": 2, "reason": "so so"}', 2),
+        (' {"reason": "kind", "score": 3}\n', 3),
+        ('I think {"score": 2}', None),
+        ('{"score": 2', None),
+        ("2", None),
+        ('[{"score": 2}]', None),
+        ('{"result": {"score": 2}}', None),
+        ('{"score": 1, "score": 3}', None),
+        ('{"score": 4}', None),
+    ],
+)
+def test_of_a_reply_held_to_a_schema_only_the_whole_object_is_read(reply: str, score: int | None) -> None:
+    reading = read_reply(STRICT, reply, "stop")
+    assert (reading.score, reading.error_kind) == (score, None if score else "unreadable")
+
+
+def test_the_schema_allows_the_scores_of_the_scale_and_nothing_else() -> None:
+    schema = reply_schema(STRICT)["json_schema"]["schema"]
+    assert schema["properties"]["score"]["enum"] == [1, 2, 3]
+    assert schema["additionalProperties"] is False
+
+
+def test_what_must_not_leave_is_taken_out_before_a_text_is_cut() -> None:
+    """Cut first, half an address would stand at the mark, and no pattern would know it."""
+    address = "anna.the.long.one@example.com"
+    for shift in range(-len(address), 4):
+        text = "x" * (2 * LONGEST["query"] + shift) + " " + address + " " + "y" * 20_000
+        user = messages(JUDGE, item(query=text, response=address), boundary="b0", redact=redact)[1]["content"]
+        assert "anna" not in user
+        assert "example" not in user
+
+
+def test_a_bare_judge_sends_its_prompt_and_nothing_else() -> None:
+    bare = replace(JUDGE, bare=True, prompt="Q: {query}\nC: {context}\nA: {response}")
+    assert messages(bare, item(), boundary="b0") == [{"role": "user", "content": "Q: why?\nC: \nA: because"}]
+    told = messages(replace(bare, system="You judge."), item(), boundary="b0")
+    assert told[0] == {"role": "system", "content": "You judge."}

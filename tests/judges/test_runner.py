@@ -15,10 +15,12 @@ from onlineeval_dagster.catalog.judge_file import Judge, Price
 from onlineeval_dagster.contracts.events import Verdict
 from onlineeval_dagster.errors import JudgeError, LogError
 from onlineeval_dagster.judges.client import Endpoint
-from onlineeval_dagster.judges.runner import LOCAL_CHUNK, RunSummary, judge_all, run_judge, verdict_id
-from onlineeval_dagster.judges.work import Failure, Outcome, Paused, Reply, WorkItem
+from onlineeval_dagster.judges.runner import LOCAL_CHUNK, RunSummary, judge_all, run_judge
+from onlineeval_dagster.judges.verdicts import verdict_id
+from onlineeval_dagster.judges.work import Call, Failure, Paused, Reply, WorkItem
 from tests.fake_endpoint import Say, completion, refusal, serving
 
+QUICK: dict[str, Any] = {"rng": random.Random(1), "first_wait": 0.001}
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 GOOD = '{"score": 3, "reason": "on the question"}'
 REMOTE = Judge(
@@ -29,7 +31,7 @@ REMOTE = Judge(
     good_from=3,
     model="judge-model",
     price=Price(input_usd_per_million=1.0, output_usd_per_million=2.0),
-    concurrency=4,
+    max_in_flight=4,
     timeout_seconds=0.5,
 )
 LOCAL = replace(REMOTE, name="relevance", axis="relevance", model="local/overlap", price=None)
@@ -51,12 +53,12 @@ def items(count: int) -> Iterator[WorkItem]:
 
 
 class Asked:
-    """A scripted `ask`: what it answers to the nth call, and what was in flight when."""
+    """A scripted `call`: what it answers to the nth call, and what was in flight when."""
 
-    def __init__(self, script: Callable[[int], Outcome], *, delay_s: float = 0.0) -> None:
+    def __init__(self, script: Callable[[int], Call], *, delay_s: float = 0.0) -> None:
         self.script, self.delay_s, self.calls, self.now, self.most = script, delay_s, 0, 0, 0
 
-    async def __call__(self, messages: Any, judge: Judge, *, timeout: float) -> Outcome:
+    async def __call__(self, messages: Any, judge: Judge, *, timeout: float) -> Call:
         number, self.calls, self.now = self.calls, self.calls + 1, self.now + 1
         self.most = max(self.most, self.now)
         await asyncio.sleep(self.delay_s)
@@ -69,7 +71,6 @@ def reply(text: str = GOOD, finish_reason: str = "stop") -> Reply:
         text=text,
         finish_reason=finish_reason,
         latency_ms=12.0,
-        tries=2,
         model="served",
         input_tokens=1000,
         output_tokens=100,
@@ -79,7 +80,7 @@ def reply(text: str = GOOD, finish_reason: str = "stop") -> Reply:
 
 
 def failed(kind: Any = "endpoint") -> Failure:
-    return Failure(kind=kind, message="HTTP 500 (host, tried 4x)", latency_ms=3.0, tries=4)
+    return Failure(kind=kind, message="HTTP 500 (host, tried 4x)", latency_ms=3.0)
 
 
 def run(judge: Judge, work: Iterator[WorkItem], ask: Any, **options: Any) -> tuple[RunSummary, list[Verdict]]:
@@ -97,7 +98,7 @@ def test_a_verdict_carries_the_selection_the_score_and_the_cost() -> None:
     assert (verdict.score, verdict.error_kind, verdict.rationale) == (3.0, None, "on the question")
     assert (verdict.latency_ms, verdict.request_id, verdict.fingerprint) == (12.0, "req", "fp")
     assert verdict.cost_usd == pytest.approx(0.0012)
-    assert verdict.attributes == {"tries": 2, "served_model": "served"}
+    assert verdict.attributes == {"tries": 1, "served_model": "served"}
     assert (summary.done, summary.failed, summary.input_tokens, summary.output_tokens) == (1, 0, 1000, 100)
     assert summary.cost_usd == pytest.approx(0.0012)
 
@@ -109,12 +110,11 @@ def test_a_verdict_carries_the_selection_the_score_and_the_cost() -> None:
         (reply(""), "empty"),
         (reply(GOOD, "content_filter"), "filtered"),
         (reply("I'm sorry, I can't judge that"), "refused"),
-        (failed("timeout"), "timeout"),
         (failed("endpoint"), "endpoint"),
         (failed("too_long"), "too_long"),
     ],
 )
-def test_what_brings_no_score_is_an_error_verdict_with_its_kind(outcome: Outcome, kind: str) -> None:
+def test_what_brings_no_score_is_an_error_verdict_with_its_kind(outcome: Call, kind: str) -> None:
     summary, (verdict,) = run(REMOTE, items(1), Asked(lambda n: outcome))
     assert (verdict.score, verdict.error_kind) == (None, kind)
     assert verdict.error
@@ -133,12 +133,13 @@ def test_a_verdict_is_recorded_before_the_same_worker_asks_again() -> None:
     recorded: list[Verdict] = []
     unrecorded: list[int] = []
 
-    async def ask(messages: Any, judge: Judge, *, timeout: float) -> Outcome:
+    async def ask(messages: Any, judge: Judge, *, timeout: float) -> Call:
         unrecorded.append(len(unrecorded) - len(recorded))
         return reply()
 
     work = items(20)
-    asyncio.run(run_judge(REMOTE, work, ask, record=recorded.extend, now=lambda: NOW, concurrency=1))
+    alone = replace(REMOTE, max_in_flight=1)
+    asyncio.run(run_judge(alone, work, ask, record=recorded.extend, now=lambda: NOW))
     assert unrecorded == [0] * 20
 
 
@@ -152,7 +153,7 @@ def test_work_is_read_as_it_is_needed() -> None:
             yield item
 
     run(REMOTE, counted(), Asked(lambda n: reply() if n < 10 else Paused(reason="stop")))
-    assert taken <= 10 + REMOTE.concurrency
+    assert taken <= 10 + 4 * REMOTE.max_in_flight
 
 
 def test_memory_stays_flat_over_many_local_verdicts() -> None:
@@ -172,13 +173,13 @@ def test_a_pause_stops_the_judge_and_leaves_the_rest_unjudged() -> None:
     summary, verdicts = run(REMOTE, items(100), ask)
     assert summary.paused_reason == "HTTP 401 from host: the key was refused"
     assert len(verdicts) == summary.done == 5
-    assert ask.calls <= 5 + REMOTE.concurrency
+    assert ask.calls <= 5 + REMOTE.max_in_flight
 
 
 def test_a_judge_that_keeps_failing_pauses_and_names_the_last_failure() -> None:
     ask = Asked(lambda n: failed())
     summary, verdicts = run(REMOTE, items(1000), ask, pause_after=7)
-    assert ask.calls <= 7 + REMOTE.concurrency
+    assert ask.calls <= 7 + REMOTE.max_in_flight
     assert summary.failed == len(verdicts) == ask.calls
     assert summary.paused_reason is not None
     assert "calls in a row failed, the last: HTTP 500" in summary.paused_reason
@@ -199,7 +200,7 @@ def test_a_disk_that_is_full_stops_all_workers_with_its_own_error() -> None:
 
     with pytest.raises(LogError, match="no space left"):
         asyncio.run(run_judge(REMOTE, items(1000), ask, record=full, now=lambda: NOW))
-    assert ask.calls <= 2 * REMOTE.concurrency
+    assert ask.calls <= 2 * REMOTE.max_in_flight
 
 
 def test_the_event_id_comes_from_the_key_alone() -> None:
@@ -227,7 +228,7 @@ def test_local_verdicts_come_in_chunks_and_cost_nothing() -> None:
 
 
 def real(base_url: str, key: str | None = "sk-secret") -> Callable[[], Endpoint]:
-    return lambda: Endpoint(base_url=base_url, api_key=key, rng=random.Random(1), first_wait=0.001, max_tries=2)
+    return lambda: Endpoint(base_url=base_url, api_key=key)
 
 
 def test_judges_go_on_when_one_of_them_is_paused() -> None:
@@ -239,11 +240,13 @@ def test_judges_go_on_when_one_of_them_is_paused() -> None:
     verdicts: list[Verdict] = []
     tasks = [(unknown, items(50)), (REMOTE, items(20)), (LOCAL, items(30))]
     with serving(script) as fake:
-        local, lost, tone = judge_all(tasks, endpoint=real(fake.base_url), record=verdicts.extend, now=lambda: NOW)
+        local, lost, tone = judge_all(
+            tasks, endpoint=real(fake.base_url), record=verdicts.extend, now=lambda: NOW, **QUICK
+        )
     assert [local.judge, lost.judge, tone.judge] == ["relevance", "lost", "tone"]
     assert (local.done, tone.done, lost.done, lost.failed) == (30, 20, 0, 0)
     assert "no-such-model" in (lost.paused_reason or "")
-    assert len(fake.calls) <= 20 + unknown.concurrency
+    assert len(fake.calls) == 20 + 1, "one call is enough to learn that there is no such model"
     assert len(verdicts) == 50
 
 
@@ -282,13 +285,16 @@ def test_a_stormy_endpoint_gives_one_verdict_a_response_of_the_right_kind() -> N
 
     def script(number: int, body: dict[str, Any]) -> Say:
         text = body["messages"][1]["content"]
-        return storm[int(text.split("case ")[1].split("!")[0])]
+        case = int(text.split("case ")[1].split("!")[0])
+        return storm[case] if case < len(storm) else completion(GOOD, delay_s=0.02)
 
-    work = [replace(item, response=f"case {n}!") for n, item in enumerate(items(len(storm)))]
+    work = [replace(item, response=f"case {n}!") for n, item in enumerate(items(len(storm) + 150))]
     verdicts: list[Verdict] = []
     with serving(script) as fake:
-        (summary,) = judge_all([(REMOTE, work)], endpoint=real(fake.base_url), record=verdicts.extend, now=lambda: NOW)
+        (summary,) = judge_all(
+            [(REMOTE, work)], endpoint=real(fake.base_url), record=verdicts.extend, now=lambda: NOW, **QUICK
+        )
     found = {int(verdict.response_id[1:]): verdict.error_kind for verdict in verdicts}
     assert [found[number] for number in range(len(storm))] == expected
-    assert (summary.done, summary.failed) == (1, 7)
+    assert (summary.done, summary.failed) == (151, 7)
     assert "secret" not in repr(verdicts)
