@@ -1,7 +1,8 @@
 {#
   Moments of metrics from rows: what onlineeval_dagster/metrics/moments.py takes, one row a group and stratum.
   In a model: the CTEs of `designs`, one of `metric_rows`, then `moments` for each way to group its rows. A user's rows
-  of a group are summed before anything is squared: answers of one user are alike.
+  of a group are summed before anything is squared: answers of one user are alike. `summed` says that the rows
+  are sums already (user_sums), of a user or of a bucket of users.
 
   Nearly every user has one row an hour, so that grouping by user is the whole cost: it is done over numbers alone
   (strings as keys and a filter an aggregate took five times as long), and the constants of a block are no keys.
@@ -20,7 +21,9 @@
         {%- for metric in var("metrics") %},
         case when {{ counts(metric) }} then {{ metric_value(metric) }} end as {{ metric.name }}_value
         {%- if metric.judge %},
-        case when {{ counts(metric) }} then 1 end as {{ metric.name }}_eligible
+        case when {{ counts(metric) }} then 1 end as {{ metric.name }}_eligible,
+        case when {{ counts(metric) }} and {{ metric.judge }}_state in ('failed', 'shed') then 1 end
+            as {{ metric.name }}_lost_one
         {%- endif %}
         {%- endfor %}
     from {{ relation }} as answers
@@ -71,26 +74,58 @@
 {%- endmacro %}
 
 {# Sums of one user in one group: rows judged, their sum and, where it differs from the sum, the sum of squares. #}
-{% macro sums_of_metric(metric) %},
+{% macro sums_of_metric(metric, summed=false) %}
+    {%- if summed %},
+            sum({{ metric.name }}_judged) as {{ metric.name }}_judged,
+            sum({{ metric.name }}_total) as {{ metric.name }}_total
+            {%- if metric.kind != "rate" %},
+            sum({{ metric.name }}_squares) as {{ metric.name }}_squares
+            {%- endif %}
+    {%- else %},
             count({{ metric.name }}_value)::double as {{ metric.name }}_judged,
             coalesce(sum({{ metric.name }}_value), 0) as {{ metric.name }}_total
             {%- if metric.kind != "rate" %},
             coalesce(sum({{ metric.name }}_value * {{ metric.name }}_value), 0) as {{ metric.name }}_squares
             {%- endif %}
+    {%- endif %}
 {%- endmacro %}
+
+{# Rows that a judge could have seen, of one user in one group, and those of them that were drawn and never scored. #}
+{% macro size_of_metric(metric, summed=false) -%}
+    {%- if summed -%} sum({{ metric.name }}_size) {%- else -%} count({{ metric.name }}_eligible)::double {%- endif %} as {{ metric.name }}_size,
+            {% if summed -%} sum({{ metric.name }}_lost) {%- else -%} count({{ metric.name }}_lost_one)::double {%- endif %} as {{ metric.name }}_lost
+{%- endmacro %}
+
+{# The rows of metric_rows summed by `columns`, design and bucket of users, in one pass: what `moments` takes as summed. #}
+{% macro user_sums(rows, columns, buckets) %}
+    {%- set judges = judges_of_metrics() -%}
+    select
+        {{ columns | join(", ") }},
+        user_number % {{ buckets }} as user_number
+        {%- for judge in judges %},
+        {{ judge }}_design
+        {%- endfor %}
+        {%- for metric in var("metrics") %}{{ sums_of_metric(metric) }}
+        {%- if metric.judge %},
+            {{ size_of_metric(metric) }}
+        {%- endif %}
+        {%- endfor %}
+    from {{ rows }}
+    group by all
+{% endmacro %}
 
 {% macro squares(metric) -%}
     {{ metric.name }}_{{ "total" if metric.kind == "rate" else "squares" }}
 {%- endmacro %}
 
 {# Metrics that every row counts in: one stratum, nothing between strata, so each user's part is its residual / n. #}
-{% macro full_moments(rows, keys, metrics, condition) %}
+{% macro full_moments(rows, keys, metrics, condition, summed=false) %}
     {%- set group = keys | join(", ") -%}
     with sums_by_user as materialized (
         select
             {{ group }},
             user_number
-            {%- for metric in metrics %}{{ sums_of_metric(metric) }}{% endfor %}
+            {%- for metric in metrics %}{{ sums_of_metric(metric, summed) }}{% endfor %}
         from {{ rows }}
         where {{ condition }}
         group by {{ group }}, user_number
@@ -148,7 +183,8 @@
         {{ metric.name }}_residual_squares as residual_squares,
         {{ metric.name }}_size_squares / {{ metric.name }}_n ** 2 as weight_squares,
         {{ metric.name }}_residual_squares / {{ metric.name }}_n ** 2 as influence_squares,
-        {{ metric.name }}_residual_fourths / {{ metric.name }}_n ** 4 as influence_fourths
+        {{ metric.name }}_residual_fourths / {{ metric.name }}_n ** 4 as influence_fourths,
+        0.0 as lost
     from sums
     join spreads using ({{ group }})
     where {{ metric.name }}_n > 0
@@ -157,7 +193,7 @@
 {% endmacro %}
 
 {# Metrics that rest on a judge's stratified sample. A cell is one design (version, stratum) of a group. #}
-{% macro sampled_moments(rows, keys, metrics, judge, condition) %}
+{% macro sampled_moments(rows, keys, metrics, judge, condition, summed=false) %}
     {%- set group = keys | join(", ") -%}
     with sums_by_user as materialized (
         select
@@ -165,8 +201,8 @@
             {{ judge }}_design as design,
             user_number
             {%- for metric in metrics %},
-            count({{ metric.name }}_eligible)::double as {{ metric.name }}_size
-            {{- sums_of_metric(metric) }}
+            {{ size_of_metric(metric, summed) }}
+            {{- sums_of_metric(metric, summed) }}
             {%- endfor %}
         from {{ rows }}
         where {{ condition }} and {{ judge }}_design is not null
@@ -180,6 +216,7 @@
             version_number
             {%- for metric in metrics %},
             sum({{ metric.name }}_size) as {{ metric.name }}_population,
+            sum({{ metric.name }}_lost) as {{ metric.name }}_lost,
             sum({{ metric.name }}_judged) as {{ metric.name }}_n,
             sum({{ metric.name }}_total) as {{ metric.name }}_sum,
             sum({{ squares(metric) }}) as {{ metric.name }}_sum_squares,
@@ -292,7 +329,8 @@
         {{ metric.name }}_residual_squares as residual_squares,
         {{ metric.name }}_weight_squares as weight_squares,
         {{ metric.name }}_influence_squares as influence_squares,
-        {{ metric.name }}_influence_fourths as influence_fourths
+        {{ metric.name }}_influence_fourths as influence_fourths,
+        {{ metric.name }}_lost as lost
     from cells
     join {{ judge }}_designs as designs using (design, version_number)
     join cell_residuals using ({{ group }}, design)
@@ -303,18 +341,18 @@
 {% endmacro %}
 
 {# All metrics of the catalog over `rows`, which metric_rows made, grouped by `keys`, where `condition`. #}
-{% macro moments(rows, keys, condition="true") %}
+{% macro moments(rows, keys, condition="true", summed=false) %}
     {%- set columns -%}
         metric, metric_version, kind, judge_version, {{ keys | join(", ") }}, stratum, population::bigint as population,
         n::bigint as n, total, total_squares, size_squares, users, residual_squares, weight_squares, influence_squares,
-        influence_fourths
+        influence_fourths, lost
     {%- endset -%}
     {%- set full = var("metrics") | rejectattr("judge") | list -%}
     {%- set blocks = [] -%}
-    {%- if full -%}{%- do blocks.append(full_moments(rows, keys, full, condition)) -%}{%- endif -%}
+    {%- if full -%}{%- do blocks.append(full_moments(rows, keys, full, condition, summed)) -%}{%- endif -%}
     {%- for judge in judges_of_metrics() -%}
         {%- set rest = var("metrics") | selectattr("judge", "equalto", judge) | list -%}
-        {%- do blocks.append(sampled_moments(rows, keys, rest, judge, condition)) -%}
+        {%- do blocks.append(sampled_moments(rows, keys, rest, judge, condition, summed)) -%}
     {%- endfor -%}
     {%- for block in blocks %}
     select {{ columns }} from ({{ block }})

@@ -8,7 +8,9 @@ The value is sum_h W_h ybar_h, with the shares W_h of the strata known. Two esti
 
 A number is given when every stratum holding at least `NEGLIGIBLE_SHARE` of the responses has `NEEDED_JUDGED` times its
 share judged, rounded up, and (product) the judged weight is spread over `NEEDED_USERS` effective users, 1 / sum w_j^2.
-An unjudged stratum below that share may be anything: it widens the interval.
+An unjudged stratum below that share may be anything: it widens the interval. So may what was drawn and failed
+or was shed, once that is more than `NEGLIGIBLE_LOSS` of the weight: an endpoint that fails on hard questions makes the
+product look better than it is. Without the bounds of a scale there is no worst case, and then no number.
 
 Coverage, by simulation with known truth: docs/calibration.md.
 """
@@ -34,6 +36,7 @@ from onlineeval_dagster.metrics.strata import (
     degrees_of_freedom,
     design_effect,
     effective_users,
+    lost_share,
     spread_ratio,
     variance_beside,
     variance_of_shares,
@@ -49,9 +52,12 @@ NEEDED_USERS = 15
 
 NEGLIGIBLE_SHARE = 0.01
 
+NEGLIGIBLE_LOSS = 0.02
+
 TOO_FEW_JUDGED = "too few judged responses"
 TOO_FEW_USERS = "too few different users"
 NO_SPREAD = "all values are equal"
+TOO_MANY_LOST = "too many judgements failed or were shed, percent judged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +110,7 @@ def estimate_rates(
     if not np.allclose(moments.total, moments.total_squares):
         raise ValueError("a rate counts values of 0 and 1, and some moments are of others; use estimate_means")
     strata = Strata.of(moments, (0.0, 1.0))
-    low, high = _score_limits(strata, estimand, level, limits)
+    low, high = _worst_case(strata, *_score_limits(strata, estimand, level, limits))
     n_effective = wilson_size(strata.value, high - low, level)
     return _answer(strata, low, high, n_effective, estimand, f"{limits.__name__}-mover")
 
@@ -124,7 +130,9 @@ def estimate_means(
     """
     strata = Strata.of(moments, bounds or (0.0, 1.0))
     low, high = (
-        _linear_limits(strata, estimand, level) if bounds is None else _score_limits(strata, estimand, level, wilson)
+        _linear_limits(strata, estimand, level)
+        if bounds is None
+        else _worst_case(strata, *_score_limits(strata, estimand, level, wilson))
     )
     between = strata.group_sum(strata.share * (strata.mean - strata.value[strata.at]) ** 2)
     variance = strata.group_sum(strata.share * strata.spread) + between
@@ -180,6 +188,13 @@ def _score_limits(strata: Strata, estimand: Estimand, level: float, limits: Limi
     )
 
 
+def _worst_case(strata: Strata, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Limits on the scale from 0 to 1 with all that was lost at its ends: Manski 1989, bounds without assumptions."""
+    lost = lost_share(strata)
+    lost = np.where(lost > NEGLIGIBLE_LOSS, lost, 0)
+    return low * (1 - lost), high * (1 - lost) + lost
+
+
 def _linear_limits(strata: Strata, estimand: Estimand, level: float) -> tuple[Floats, Floats]:
     """Student's t on the linearised variance; where that is below the one of independent responses, on the latter."""
     moments = strata.moments
@@ -210,6 +225,11 @@ def _answer(
     moments = strata.moments
     start, length = strata.bounds[0], strata.bounds[1] - strata.bounds[0]
     reason, have, needed = _shortfall(strata, estimand, high - low)
+    if method == "linearised-t":
+        lost = lost_share(strata)
+        unbounded = lost > NEGLIGIBLE_LOSS
+        reason[unbounded], needed[unbounded] = TOO_MANY_LOST, round(100 * (1 - NEGLIGIBLE_LOSS))
+        have[unbounded] = np.floor(100 * (1 - lost[unbounded]))
     answered = needed == 0
     n = strata.group_sum(moments.n)
 

@@ -41,6 +41,7 @@ class Moments:
     weight_squares     (G,) sum over users of (sum_h W_h n_hj / n_h)^2; 1 / it is the effective number of users
     influence_squares  (G,) sum over users of z_j^2
     influence_fourths  (G,) sum over users of z_j^4: how far the variance hangs on a few users
+    lost               (C,) responses that were drawn and have no value for good: failed and shed
 
     Where n_h is 0, ybar_h is taken as ybar, the mean over the judged strata. Rows add up, users do not: a user's
     rows of a group must be summed before squaring, so moments of two windows cannot be added.
@@ -57,6 +58,7 @@ class Moments:
     weight_squares: Floats
     influence_squares: Floats
     influence_fourths: Floats
+    lost: Floats
 
     @property
     def groups(self) -> int:
@@ -75,13 +77,15 @@ def sums(position: Indices, column: Floats, length: int) -> Floats:
 def moments_from_cells(cell_group: ArrayLike, columns: Mapping[str, ArrayLike]) -> Moments:
     """Moments from the one table that SQL delivers: a row a cell, the group's columns repeated on each of its cells.
 
-    `cell_group` numbers the groups from 0 without gaps: `np.unique(key, return_inverse=True)[1]` of their keys.
+    `cell_group` numbers the groups from 0 without gaps: `np.unique(key, return_inverse=True)[1]` of their keys. Without
+    a column `lost` nothing was.
     """
     position = np.asarray(cell_group, dtype=np.int64)
     cells = {name: np.asarray(columns[name], dtype=np.float64) for name in CELL_COLUMNS}
     _, first = np.unique(position, return_index=True)
     groups = {name: np.asarray(columns[name], dtype=np.float64)[first] for name in GROUP_COLUMNS}
-    return Moments(cell_group=position, **cells, **groups)
+    lost = np.asarray(columns.get("lost", np.zeros(len(position))), dtype=np.float64)
+    return Moments(cell_group=position, **cells, **groups, lost=lost)
 
 
 def moments_from_rows(group: ArrayLike, stratum: ArrayLike, user: ArrayLike, value: ArrayLike) -> Moments:
@@ -179,4 +183,5 @@ def _moments(
         weight_squares=squared(by_member(per_judged[cell_of_part] * judged)),
         influence_squares=squared(within + between),
         influence_fourths=squared((within + between) ** 2),
+        lost=np.zeros(cells),
     )

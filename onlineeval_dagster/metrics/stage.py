@@ -16,12 +16,15 @@ from onlineeval_dagster.contracts.base import Contract
 from onlineeval_dagster.contracts.estimates import DeployEffect
 from onlineeval_dagster.contracts.tables import DAY, TABLES
 from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.scan import literals
+from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.metrics.estimates import Estimates, difference, estimate_means, estimate_rates
 from onlineeval_dagster.metrics.moments import CELL_COLUMNS, GROUP_COLUMNS, Moments, moments_from_cells
 from onlineeval_dagster.warehouse.duckdb import built_since, query
 
-POINT_KEY = ("metric", "judge_version", "grain", "window_start", "slice", "slice_value", "metric_version", "day")
+POINT_KEY = (
+    *("metric", "judge_version", "grain", "window_start", "slice", "slice_value", "metric_version"),
+    *("day", "days_covered"),
+)
 EFFECT_KEY = ("metric", "judge_version", "deploy_id", "deployed_at")
 
 # A change is looked for in every metric after every deploy: at 95 % one of twenty would cry wolf.
@@ -38,14 +41,19 @@ class Estimated:
 
 
 def estimate_points(file: Path, lake: Lake, catalog: Catalog, *, days: Collection[date] | None = None) -> Estimated:
-    """Estimate the points of the days built since the last call (or of `days`, for a backfill); put them in place."""
+    """Estimate the points of the days built since the last call (or of `days`, for a backfill); put them in place.
+
+    A week stands on its Monday, so that the Monday of each touched week is rewritten too.
+    """
     number, built = built_since(file, lake.read_through("metric_points", "warehouse"))
-    wanted = sorted(built if days is None else days)
-    if not wanted:
+    touched = built if days is None else days
+    if not touched:
         return Estimated(days=(), points=0, answered=0)
+    mondays = _whole_weeks(lake, touched) if "week" in catalog.metrics.grains else set()
+    wanted = sorted({*touched, *mondays})
     schema = TABLES["metric_points"].schema
-    windows = _windows(catalog)
-    tables = [_points(file, kind, names, wanted, windows) for kind, names in _families(catalog).items()]
+    windows = _windows(wanted, mondays)
+    tables = [_points(file, kind, names, windows) for kind, names in _families(catalog).items()]
     points = pa.concat_tables([schema.empty_table(), *tables])
     lake.replace_days("metric_points", wanted, points, reads={"warehouse": number} if days is None else None)
     return Estimated(days=tuple(wanted), points=len(points), answered=len(points) - points.column("value").null_count)
@@ -84,16 +92,17 @@ def _families(catalog: Catalog) -> Mapping[Family, list[str]]:
     return families
 
 
-def _moments(file: Path, table: str, key: Collection[str], names: list[str], where: str) -> tuple[pa.Table, Moments]:
-    """The cells of some metrics, numbered by group, and the same as moments."""
-    columns = ", ".join([*key, "stratum", *CELL_COLUMNS, *GROUP_COLUMNS])
+def _moments(file: Path, cells_sql: str, key: Collection[str], names: list[str]) -> tuple[pa.Table, Moments]:
+    """The cells of some metrics out of a relation of moments, numbered by group, and the same as moments."""
+    columns = ", ".join([*key, "stratum", *CELL_COLUMNS, *GROUP_COLUMNS, "coalesce(lost, 0) as lost"])
     listed = ", ".join(f"'{name}'" for name in names)
     cells = query(
         file,
         f"select {columns}, dense_rank() over (order by {', '.join(key)}) - 1 as position "
-        f"from marts.{table} where metric in ({listed}) and {where} order by position, stratum",
+        f"from {cells_sql} where metric in ({listed}) order by position, stratum",
     )
-    numbers = {name: cells.column(name).cast(pa.float64()).to_numpy() for name in (*CELL_COLUMNS, *GROUP_COLUMNS)}
+    counted = (*CELL_COLUMNS, *GROUP_COLUMNS, "lost")
+    numbers = {name: cells.column(name).cast(pa.float64()).to_numpy() for name in counted}
     return cells, moments_from_cells(cells.column("position").to_numpy(), numbers)
 
 
@@ -105,19 +114,30 @@ def estimate(family: Family, moments: Moments, *, level: float = 0.95) -> Estima
     return estimate_means(moments, bounds=bounds, level=level)
 
 
-def _windows(catalog: Catalog) -> str:
-    """SQL: the windows that get a point. The weekly profile has days, and hours of errors only: an hour of few answers
-    says nothing of quality. No weeks yet: a user's days are alike, so the moments of seven days do not add up.
-    """
-    if catalog.metrics.profile == "standard":
-        return "true"
-    errors = [name for name, metric in catalog.metrics.metrics.items() if metric.numerator.strip() == "is_error"]
-    return f"(grain = 'day' or metric in ({literals(errors)}))" if errors else "grain = 'day'"
+def _whole_weeks(lake: Lake, days: Collection[date]) -> set[date]:
+    """The Mondays of the weeks of `days`. A week of which retention took answers is left as it was counted."""
+    mondays = {day - timedelta(days=day.weekday()) for day in days}
+    of_weeks = {monday + timedelta(days=step) for monday in mondays for step in range(7)}
+    suspects = (lake.days("metric_points") & of_weeks) - lake.days("responses")
+    # A Monday without answers has nothing but its week, and is not gone.
+    gone = rows(lake, "select distinct day from metric_points where grain <> 'week'", {"metric_points": suspects})
+    return mondays - {day - timedelta(days=day.weekday()) for day in gone.column("day").to_pylist()}
 
 
-def _points(file: Path, family: Family, names: list[str], days: list[date], windows: str) -> pa.Table:
-    listed = ", ".join(f"date '{day}'" for day in days)
-    cells, moments = _moments(file, "metric_moments", POINT_KEY, names, f"day in ({listed}) and {windows}")
+def _windows(days: Collection[date], mondays: Collection[date]) -> str:
+    """SQL: the moments of all windows of `days`, and of the weeks of `mondays`."""
+    return (
+        f"(select * from marts.metric_moments where day in ({_dates(days)}) union all by name "
+        f"select * from marts.week_moments where day in ({_dates(mondays)}))"
+    )
+
+
+def _dates(days: Collection[date]) -> str:
+    return ", ".join(f"date '{day}'" for day in sorted(days)) or "null"
+
+
+def _points(file: Path, family: Family, names: list[str], windows: str) -> pa.Table:
+    cells, moments = _moments(file, windows, POINT_KEY, names)
     schema = TABLES["metric_points"].schema
     if not len(cells):
         return schema.empty_table()
@@ -140,7 +160,7 @@ def _points(file: Path, family: Family, names: list[str], days: list[date], wind
 
 
 def _effects(file: Path, catalog: Catalog, family: Family, names: list[str]) -> pa.Table:
-    cells, moments = _moments(file, "deploy_moments", (*EFFECT_KEY, "side"), names, "true")
+    cells, moments = _moments(file, "marts.deploy_moments", (*EFFECT_KEY, "side"), names)
     schema = TABLES["deploy_effects"].schema
     if not len(cells):
         return schema.empty_table()

@@ -95,6 +95,14 @@ def variance_of_shares(strata: Strata) -> Floats:
     return strata.group_sum(strata.share * (strata.mean - strata.value[strata.at]) ** 2) / population
 
 
+def lost_share(strata: Strata) -> Floats:
+    """(G,) Weight of the responses that were drawn and failed or were shed: those of a stratum stand for their share of
+    what was drawn there.
+    """
+    lost = strata.moments.lost
+    return strata.group_sum(strata.share * lost / np.maximum(strata.moments.n + lost, 1))
+
+
 def effective_users(strata: Strata) -> Floats:
     return 1 / np.maximum(strata.moments.weight_squares, 1e-12)
 

@@ -48,7 +48,8 @@ def show_traffic(traffic: Traffic, out: Console) -> None:
     out.print(f"Daily users: {traffic.users_a_day:,.0f} ({traffic.users_how})")
     if traffic.profile == "weekly":
         out.print(
-            "Fewer than 10,000 daily users: the weekly profile. All is judged that the cap allows; numbers by day."
+            "Fewer than 10,000 daily users: the weekly profile. All is judged that the cap allows; "
+            "numbers by day and by week, traffic and errors by minute."
         )
 
 

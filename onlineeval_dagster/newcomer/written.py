@@ -110,7 +110,7 @@ def _sampling(learned: Learned, catalog: Catalog) -> list[tuple[str | None, str,
     for stratum in strata if learned.rate is not None else ():
         rate = learned.rate
         if learned.profile == "standard":
-            rate = min(rate or 1.0, getattr(catalog.sampling, stratum).rate)
+            rate = min(rate or 1.0, getattr(catalog.sampling, stratum).rate or 1.0)
         changes.append((stratum, "rate", toml(rate)))
     if learned.confirmed_at is not None:
         changes += [

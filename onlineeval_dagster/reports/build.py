@@ -1,11 +1,13 @@
 """Rows become one frozen daily report. Everything is decided here; the renderers only render."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 
-from onlineeval_dagster.contracts.estimates import DeployEffect, Estimate, MetricPoint, NotEnough
+from onlineeval_dagster.contracts.corrected import CorrectedPoint
+from onlineeval_dagster.contracts.estimates import DeployEffect, Estimate, Grain, MetricPoint, NotEnough
 from onlineeval_dagster.contracts.rows import SignalKind
 from onlineeval_dagster.errors import ReportError
+from onlineeval_dagster.metrics.raters import Raters
 from onlineeval_dagster.reports import computed, curves
 from onlineeval_dagster.reports.advice import advice
 from onlineeval_dagster.reports.changes import SHOWN_FOR, change_lines, rare_changes, split
@@ -23,10 +25,13 @@ from onlineeval_dagster.reports.model import (
     DailyReport,
     MetricWords,
     NumberRow,
+    Plot,
     ShownAnswer,
     Status,
     WorstAnswer,
 )
+from onlineeval_dagster.reports.people import people_lines, people_table
+from onlineeval_dagster.reports.raters import rater_lines, rater_table
 from onlineeval_dagster.reports.sentence import change_in_short
 from onlineeval_dagster.reports.shortage import shortage
 from onlineeval_dagster.reports.wording import count, day_long, day_spans, format_for, moment, part, percent, quoted
@@ -63,16 +68,23 @@ def build_daily_report(
     changes: Sequence[Change] = (),
     so_far: Estimate | NotEnough | None = None,
     effect_level: float = 0.99,
+    raters: Raters | None = None,
+    corrected: Sequence[CorrectedPoint] = (),
+    grains: Collection[Grain] = ("hour", "day", "week"),
 ) -> DailyReport:
     """The report of one day (UTC).
 
-    points    daily points of the last 28 days or more and hourly ones of the day, any slices and judge versions
+    points    daily points of the last 28 days or more, hourly ones of the day and those of the last weeks, any slices
+              and judge versions
     effects   of any metric; a deploy is called by the title of the change with its id
     worst     worst first, redacted; three are shown, unlike ones where there are some
     headline  the metric of the first sentence and of the plots, a key of `metrics`
     so_far    the headline over all days so far together, for a product too small to have a number a day: with
               NotEnough the sentence says how many more days it takes at the pace so far
     effect_level  confidence level of the effects' intervals, told under "How was this computed"
+    raters    who rated, over the last days; slices' values redacted
+    corrected  what people would say, of all answers: day, week and 28 days that end with the day
+    grains    the windows that the catalog asks for: the others are not drawn at all
 
     Raises ReportError where the day has no data, naming the days that have, or where the headline is no metric.
     """
@@ -107,11 +119,20 @@ def build_daily_report(
             missing=shortage(seen.point) if seen.point else None,
         ),
         by_day=curves.by_day(metrics[headline], seen.daily, day=day),
-        by_hour=curves.by_hour(metrics[headline], seen.hours, day=day),
+        by_week=_by_week(known, metrics[headline], name=headline, day=day, now=now) if "week" in grains else None,
+        by_hour=curves.by_hour(metrics[headline], seen.hours, day=day) if "hour" in grains else None,
         numbers=_number_rows(known, metrics, day=day),
-        coverage=_coverage(coverage, judged_by_ai=seen.judged_by_ai),
+        coverage=(
+            *people_lines(corrected, metrics[headline], headline=headline),
+            *_coverage(coverage, judged_by_ai=seen.judged_by_ai),
+            *rater_lines(raters),
+        ),
         computed_notes=computed.notes(seen.comparison, so_far, effect_level=effect_level, frequent=frequent),
-        computed_tables=computed.tables(days_of(known).get(day, []), followed, metrics),
+        computed_tables=(
+            *computed.tables(days_of(known).get(day, []), followed, metrics),
+            *([people_table(corrected, dict(metrics))] if corrected else ()),
+            *([rater_table(raters)] if raters else ()),
+        ),
     )
 
 
@@ -128,6 +149,11 @@ def _check(
     if day not in days or not coverage.responses:
         others = day_spans(sorted(days - {day}))
         raise ReportError(f"report: no answers on {day}; ingest that day, or choose one that has some: {others}")
+
+
+def _by_week(known: list[MetricPoint], words: MetricWords, *, name: str, day: date, now: datetime) -> Plot | None:
+    weeks = [point for point in known if point.metric == name and point.grain == "week"]
+    return curves.by_week(words, weeks, day=day, now=now)
 
 
 def _number_rows(known: list[MetricPoint], metrics: Mapping[str, MetricWords], *, day: date) -> tuple[NumberRow, ...]:

@@ -54,7 +54,10 @@ def notes(
         f"A change is called worse or better where the {100 * effect_level:.0f} % interval of the difference between "
         "before and after excludes zero. Every metric is looked at after every change, and there is no other "
         "correction for that.",
-        "Judge numbers are not corrected by human labels unless the method says so. Days and hours are UTC.",
+        "Who rates: a user's answers of all days are summed first; groups are called different where the intervals of "
+        "all pairs of groups that were compared hold together at 95 % (Bonferroni).",
+        "Numbers of the AI reviewer are its own word; those corrected by people stand in a table of their own, with "
+        "the 28 days of human checks they rest on. Days and hours are UTC.",
     ]
     if frequent:
         named = ", ".join(f"{title} ({number:,} times)" for title, number in frequent.items())

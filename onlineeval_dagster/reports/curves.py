@@ -1,14 +1,17 @@
-"""The plots' values: a metric by day and by hour of the day, with gaps where there is no number."""
+"""The plots' values: a metric by day, by week and by hour of the day, with gaps where there is no number."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
-from onlineeval_dagster.contracts.estimates import MetricPoint
-from onlineeval_dagster.reports.history import best_known, numbers, series_name
+from onlineeval_dagster.contracts.estimates import Grain, MetricPoint
+from onlineeval_dagster.reports.history import WEEK, best_known, numbers, series_name
 from onlineeval_dagster.reports.model import MetricWords, Plot, PlotPoint
 from onlineeval_dagster.reports.wording import count, day_short, format_for
 
 DAYS_SHOWN = 28
+WEEKS_SHOWN = 12
+BY: Mapping[Grain, str] = {"day": "by day", "week": "by week", "hour": "by hour of the day"}
 
 
 def by_day(words: MetricWords, points: Sequence[MetricPoint], *, day: date) -> Plot:
@@ -18,6 +21,31 @@ def by_day(words: MetricWords, points: Sequence[MetricPoint], *, day: date) -> P
     starts = [first + timedelta(days=step) for step in range((last - first).days + 1)]
     drawn = [_drawn(words, points, start, day_short(start.date())) for start in starts]
     return _plot(words, drawn, grain="day", span=f"{drawn[0].name} to {drawn[-1].name}")
+
+
+def by_week(words: MetricWords, points: Sequence[MetricPoint], *, day: date, now: datetime) -> Plot | None:
+    """The calendar weeks up to the day's own, twelve at most; None where there is no point of a week.
+
+    A week that is not over at `now` is said to be so far, and one with days without answers says how many it has.
+    """
+    if not points:
+        return None
+    last = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(days=day.weekday())
+    first = max(last - (WEEKS_SHOWN - 1) * WEEK, min(point.window_start for point in points))
+    starts = [first + step * WEEK for step in range((last - first) // WEEK + 1)]
+    drawn = [_drawn(words, points, start, _week_name(points, start, now)) for start in starts]
+    plot = _plot(words, drawn, grain="week", span=f"{drawn[0].name} to {drawn[-1].name}")
+    open_yet = " The last one is not over." if last + WEEK > now else ""
+    return replace(plot, caption=f"{plot.caption} Weeks begin on Monday.{open_yet}")
+
+
+def _week_name(points: Sequence[MetricPoint], start: datetime, now: datetime) -> str:
+    """`Mon 16 Nov`, with what keeps it from being a whole week."""
+    point = best_known(point for point in points if point.window_start == start)
+    days = point.days_covered if point is not None else None
+    so_far = ", so far" if start + WEEK > now else ""
+    covered = f" ({days} of 7 days)" if days is not None and days < 7 else ""
+    return f"{day_short(start.date())}{so_far}{covered}"
 
 
 def by_hour(words: MetricWords, points: Sequence[MetricPoint], *, day: date) -> Plot:
@@ -48,10 +76,10 @@ def _drawn(words: MetricWords, points: Sequence[MetricPoint], start: datetime, n
     )
 
 
-def _plot(words: MetricWords, points: list[PlotPoint], *, grain: str, span: str) -> Plot:
+def _plot(words: MetricWords, points: list[PlotPoint], *, grain: Grain, span: str) -> Plot:
     known = [point for point in points if point.value is not None]
     gaps = len(points) - len(known)
-    title = f"{words.title}, by {'day' if grain == 'day' else 'hour of the day'}"
+    title = f"{words.title}, {BY[grain]}"
     caption = "The line is the value, the bars are its likely range."
     if gaps:
         caption += f" {count(gaps, grain)} without a number {'is' if gaps == 1 else 'are'} left open."
@@ -69,7 +97,7 @@ def _plot(words: MetricWords, points: list[PlotPoint], *, grain: str, span: str)
         )
     return Plot(
         title=title,
-        grain="day" if grain == "day" else "hour",
+        grain=grain,
         unit=words.unit,
         points=tuple(points),
         summary=summary,

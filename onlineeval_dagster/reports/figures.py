@@ -4,9 +4,10 @@ import math
 from typing import Any
 
 from onlineeval_dagster.reports.model import ChangeLine, Plot, PlotPoint
+from onlineeval_dagster.reports.wording import day_short
 
 FACTOR = {"share": 100.0, "ms": 1.0, "score": 1.0, "usd": 1.0}  # a share is drawn in percent
-HALF_WIDTH_MS = {"day": 43_200_000, "hour": 1_800_000}
+HALF_WIDTH_MS = {"week": 302_400_000, "day": 43_200_000, "hour": 1_800_000}
 BAR_WIDTH = 0.62  # of a window
 MOST_BARS = 24  # with fewer windows, bars stay as narrow as this many would be
 
@@ -67,15 +68,15 @@ def _ms(point: PlotPoint) -> int:
 
 
 def _ticks(plot: Plot) -> list[int]:
-    """Positions of the windows that are named: few enough for a phone, the last day always among them."""
+    """Positions of the windows that are named: few enough for a phone, the last one always among them."""
     if plot.grain == "hour":
         return [0, 6, 12, 18]
-    step = 7 if len(plot.points) > 14 else math.ceil(len(plot.points) / 4)
+    step = 7 if plot.grain == "day" and len(plot.points) > 14 else math.ceil(len(plot.points) / 4)
     return list(range(len(plot.points) - 1, -1, -step))
 
 
 def _tick(plot: Plot, point: PlotPoint) -> str:
-    return point.name.split(" ", 1)[1] if plot.grain == "day" else point.name
+    return point.name if plot.grain == "hour" else day_short(point.starts_at.date()).split(" ", 1)[1]
 
 
 def _bars(plot: Plot, middles: list[int], width: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def render_html(report: DailyReport) -> str:
     environment.filters["tight"] = _tight
     return environment.get_template("daily.html.j2").render(
         report=report,
-        plots=[(report.by_day, "by-day"), (report.by_hour, "by-hour")],
+        plots=[(plot, f"by-{plot.grain}") for plot in report.plots],
         figures=_figures(report),
         css=Markup(_packaged("daily.css")),
         script=Markup(script),
@@ -38,8 +38,7 @@ def render_html(report: DailyReport) -> str:
 
 def _figures(report: DailyReport) -> dict[str, Markup]:
     changes = (*report.changes, *report.earlier_changes)
-    plots = {"by-day": report.by_day, "by-hour": report.by_hour}
-    return {name: _json(figure(plot, changes)) for name, plot in plots.items() if plot.has_numbers}
+    return {f"by-{plot.grain}": _json(figure(plot, changes)) for plot in report.plots if plot.has_numbers}
 
 
 def _tight(text: str) -> str:

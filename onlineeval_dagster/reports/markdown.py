@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from onlineeval_dagster.reports.model import DailyReport, ShownAnswer
+from onlineeval_dagster.reports.model import DailyReport, Plot, ShownAnswer
 from onlineeval_dagster.reports.wording import quoted
 
 QUOTE_LIMIT = 240  # characters
@@ -32,6 +32,7 @@ def render_markdown(report: DailyReport) -> str:
         _list(report.advice),
         "## The worst answers",
         "\n\n".join(worst) or report.no_worst,
+        *_weeks(report.by_week),
         "## All numbers of the day",
         _table(("", "Value", "Likely range", "A week earlier"), numbers),
         "## What was looked at",
@@ -42,6 +43,14 @@ def render_markdown(report: DailyReport) -> str:
         f"Made {report.made_at_name}. Days and hours are UTC.",
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _weeks(plot: Plot | None) -> list[str]:
+    """The weeks in full: they are few, and say most of a small product."""
+    if plot is None or not plot.has_numbers:
+        return []
+    rows = [(point.name, point.value_text, point.likely_text) for point in plot.points]
+    return [f"## {plot.title}", _table(("Week from", "Value", "Likely range"), rows)]
 
 
 def _answer(answer: ShownAnswer) -> str:

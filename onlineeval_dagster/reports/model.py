@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
 
+from onlineeval_dagster.contracts.estimates import Grain
 from onlineeval_dagster.contracts.rows import SignalKind
 
 Unit = Literal["share", "score", "ms", "usd"]
@@ -122,7 +123,7 @@ class Plot:
     """A metric through time, with a summary for those who cannot see it and a caption that explains its gaps."""
 
     title: str
-    grain: Literal["hour", "day"]
+    grain: Grain
     unit: Unit
     points: tuple[PlotPoint, ...]
     summary: str
@@ -158,7 +159,13 @@ class DailyReport:
 
     changes          newest first: the last few, and those that made it worse and still stand
     earlier_changes  the others of the last 28 days
+    by_week, by_hour None where the catalog does not ask for these windows, or no week is known yet
     """
+
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        """The plots there are, in the order in which they are read."""
+        return tuple(plot for plot in (self.by_day, self.by_week, self.by_hour) if plot is not None)
 
     day: date
     day_name: str
@@ -175,7 +182,8 @@ class DailyReport:
     no_worst: str
     advice: tuple[str, ...]
     by_day: Plot
-    by_hour: Plot
+    by_week: Plot | None
+    by_hour: Plot | None
     numbers: tuple[NumberRow, ...]
     coverage: tuple[str, ...]
     computed_notes: tuple[str, ...]

@@ -8,13 +8,16 @@ from typing import Any
 
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.arrow import from_table
+from onlineeval_dagster.contracts.corrected import CorrectedPoint
 from onlineeval_dagster.contracts.estimates import DeployEffect, Estimate, MetricPoint, NotEnough
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import first_rows, literals, rows, scan_files
 from onlineeval_dagster.metrics.pooled import pooled_estimate
+from onlineeval_dagster.metrics.raters import Raters, SliceRate, raters
 from onlineeval_dagster.metrics.stage import EFFECT_LEVEL
 from onlineeval_dagster.privacy.redaction import redact
 from onlineeval_dagster.reports.build import build_daily_report
+from onlineeval_dagster.reports.curves import WEEKS_SHOWN
 from onlineeval_dagster.reports.html import render_html
 from onlineeval_dagster.reports.markdown import render_markdown
 from onlineeval_dagster.reports.model import Change, Coverage, MetricWords, WorstAnswer
@@ -22,6 +25,9 @@ from onlineeval_dagster.settings import Settings
 from onlineeval_dagster.warehouse.duckdb import query
 
 HISTORY_DAYS = 28
+RATER_DAYS = 7
+RATED = "rated_share"
+"""The metric that says which answers were rated; a catalog without it has no word on who rates."""
 _QUOTED_WORST = 12  # more than are shown: some are alike
 
 
@@ -57,7 +63,10 @@ def write_daily_report(settings: Settings, lake: Lake, catalog: Catalog, *, day:
         simulated=_is_simulated(lake, day),
         changes=_changes(lake, history),
         effect_level=EFFECT_LEVEL,
+        grains=catalog.metrics.grains,
         so_far=_so_far(settings, catalog, points, history[:HISTORY_DAYS], day),
+        raters=_raters(settings, catalog, history[:RATER_DAYS]),
+        corrected=_corrected(lake, catalog, day),
     )
     folder = settings.report_folder / "daily"
     text = render_markdown(report)
@@ -74,11 +83,22 @@ def latest_day(lake: Lake, *, now: datetime) -> date | None:
 
 
 def _points(lake: Lake, day: date, history: list[date]) -> list[MetricPoint]:
+    monday = day - timedelta(days=day.weekday())
+    mondays = [monday - timedelta(weeks=back) for back in range(WEEKS_SHOWN)]
     sql = (
-        "select * exclude (day) from metric_points "
-        f"where slice = 'all' and (grain = 'day' or day = date '{day}') order by window_start"
+        "select * exclude (day) from metric_points where slice = 'all' and (grain = 'week' "
+        f"or grain = 'day' and day >= date '{min(history)}' or day = date '{day}') order by window_start"
     )
-    return from_table(rows(lake, sql, {"metric_points": history}), MetricPoint)
+    return from_table(rows(lake, sql, {"metric_points": {*history, *mondays}}), MetricPoint)
+
+
+def _corrected(lake: Lake, catalog: Catalog, day: date) -> list[CorrectedPoint]:
+    """What people would say of all answers, as of the day, by the judges' versions in force."""
+    versions = literals(judge.version for judge in catalog.live_judges)
+    sql = (
+        f"select * exclude (day) from corrected_points where slice = 'all' and judge_version in ({versions or 'null'})"
+    )
+    return from_table(rows(lake, sql, {"corrected_points": [day]}), CorrectedPoint)
 
 
 def _so_far(
@@ -90,6 +110,20 @@ def _so_far(
     if any(point.value is not None and point.grain == "day" for point in today):
         return None
     return pooled_estimate(settings.warehouse_file, catalog, headline, days)
+
+
+def _raters(settings: Settings, catalog: Catalog, days: list[date]) -> Raters | None:
+    if RATED not in catalog.metrics.metrics:
+        return None
+    found = raters(settings.warehouse_file, catalog, RATED, days)
+    if found is None:
+        return None
+
+    def shown(rate: SliceRate) -> SliceRate:
+        return replace(rate, value=redact(rate.value))
+
+    apart = tuple((shown(least), shown(most)) for least, most in found.apart)
+    return replace(found, slices=tuple(map(shown, found.slices)), apart=apart)
 
 
 def _worst(lake: Lake, catalog: Catalog, day: date) -> list[WorstAnswer]:

@@ -77,7 +77,9 @@ def format_for_difference(unit: Unit, low: float, high: float) -> Format:
     """As many decimals as the range deserves: it spans about two steps of the last digit or more."""
     scale = _scale(unit, max(abs(low), abs(high)))
     width = (high - low) * scale.factor
-    return replace(scale, decimals=min(_MOST_DECIMALS, max(0, math.ceil(math.log10(2 / width)))) if width > 0 else 1)
+    # Below 1e-300 2 / width is infinite (found by hypothesis).
+    decimals = min(_MOST_DECIMALS, max(0, math.ceil(math.log10(2 / max(width, 1e-300)))))
+    return replace(scale, decimals=decimals if width > 0 else 1)
 
 
 def _scale(unit: Unit, largest: float) -> Format:

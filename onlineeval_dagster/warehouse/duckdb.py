@@ -147,10 +147,12 @@ def table_shapes(file: Path) -> dict[str, Shape]:
     return {table: Shape(columns=listed, rows=counts.get(table)) for table, listed in shapes.items()}
 
 
-def query(file: Path, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
-    """The answer to `sql` as an Arrow table."""
+def query(file: Path, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), **arrow: pa.Table) -> pa.Table:
+    """The answer to `sql` as an Arrow table. Tables in `arrow` can be asked for by their names."""
     with connection(file) as warehouse:
-        return warehouse.sql(sql, params=list(parameters)).to_arrow_table()
+        for name, table in arrow.items():
+            warehouse.register(name, table)
+        return warehouse.sql(sql, params=parameters).to_arrow_table()
 
 
 def dbt_vars(file: Path, catalog: Catalog) -> dict[str, Any]:
@@ -164,6 +166,7 @@ def dbt_vars_of(catalog: Catalog) -> dict[str, Any]:
         "environments": list(catalog.sampling.environments),
         "signals": [*catalog.signals.actions, *catalog.signals.derived, *catalog.signals.detectors],
         "slices": list(SLICES),
+        "grains": list(catalog.metrics.grains),
         "judges": [
             {
                 "name": judge.name,

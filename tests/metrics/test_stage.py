@@ -23,7 +23,7 @@ def copied(deploy: str, side: str, *, share: float, n: int = 1000) -> dict[str, 
     spread = n * share * (1 - share)
     moments = {"population": n, "n": n, "total": total, "total_squares": total, "size_squares": n}
     moments |= {"residual_squares": spread, "users": n, "weight_squares": 1 / n, "influence_squares": spread / n**2}
-    moments |= {"influence_fourths": spread / n**4}
+    moments |= {"influence_fourths": spread / n**4, "lost": 0}
     key = {"metric": "copied", "judge_version": "none", "deploy_id": deploy, "deployed_at": AT}
     return key | {"side": side, "stratum": "all"} | moments
 
@@ -34,7 +34,7 @@ def effects_of(folder, moments):
         warehouse.execute("create schema marts")
         warehouse.execute("create schema tick")
         columns = KEY | {"side": "varchar", "stratum": "varchar"}
-        columns |= dict.fromkeys((*CELL_COLUMNS, *GROUP_COLUMNS), "double")
+        columns |= dict.fromkeys((*CELL_COLUMNS, *GROUP_COLUMNS, "lost"), "double")
         listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
         warehouse.execute(f"create table marts.deploy_moments ({listed})")
         for row in moments:

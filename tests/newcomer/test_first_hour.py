@@ -19,6 +19,7 @@ from onlineeval_dagster.catalog.load import load_catalog
 from onlineeval_dagster.defs.launch import RunOutcome
 from onlineeval_dagster.settings import Settings
 from onlineeval_dagster.verbs import newcomer, sources
+from onlineeval_dagster.warehouse.duckdb import query
 from tests.newcomer.files import REMOTE, flat, lines
 from tests.pipeline import living_at, run_in, table
 from tests.worlds import settings_at
@@ -66,13 +67,24 @@ def test_the_run_succeeds_and_every_answer_that_did_not_fail_is_judged(hour: Fir
     assert len(table(hour.settings, "verdicts")) == ANSWERS - 6
 
 
-def test_numbers_come_by_day_and_by_hour_for_errors_only(hour: FirstHour) -> None:
-    by_hour = {point["metric"] for point in hour.points if point["grain"] == "hour"}
-    by_day = {point["metric"] for point in hour.points if point["grain"] == "day"}
-    assert by_hour == {"errors"}
-    assert {"good_answers", "errors", "thumbs_down_share", "copied"} & by_day >= {"good_answers", "errors", "copied"}
-    days = {p["day"] for p in hour.points if (p["metric"], p["slice"]) == ("good_answers", "all")}
-    assert days == {(START + timedelta(days=back)).date() for back in range(3)}
+def test_numbers_come_by_day_and_by_week(hour: FirstHour) -> None:
+    days = [(START + timedelta(days=back)).date() for back in range(3)]
+    for grain, starts in (("day", set(days)), ("week", {day - timedelta(days=day.weekday()) for day in days})):
+        points = [point for point in hour.points if point["grain"] == grain]
+        assert {point["metric"] for point in points} >= {"good_answers", "errors", "copied"}
+        assert {point["day"] for point in points if (point["metric"], point["slice"]) == ("copied", "all")} == starts
+    assert {point["grain"] for point in hour.points} == {"day", "week"}
+    (moments,) = query(hour.settings.warehouse_file, "select list(distinct grain) as grains from marts.metric_moments")[
+        "grains"
+    ].to_pylist()
+    assert moments == ["day"], "what gets no point is not counted either"
+
+
+def test_traffic_and_errors_come_by_minute(hour: FirstHour) -> None:
+    minutes = table(hour.settings, "minute_counts")
+    assert sum(row["responses"] for row in minutes) == ANSWERS
+    assert sum(row["errors"] for row in minutes) == 6
+    assert len({row["window_start"] for row in minutes}) == ANSWERS, "one answer in 18 minutes"
 
 
 def test_catalog_check_passes_on_what_was_written(hour: FirstHour, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +118,11 @@ def test_the_report_of_a_day_is_written_without_hours(hour: FirstHour) -> None:
     day = str((START + timedelta(days=1)).date())
     done = run_in(hour.settings.home, "report", partition=day, ONLINEEVAL_CATALOG=str(hour.settings.catalog))
     assert done.success
-    assert (hour.settings.report_folder / "daily" / f"{day}.html").exists()
+    page = (hour.settings.report_folder / "daily" / f"{day}.html").read_text(encoding="utf-8")
+    assert "by day</h2>" in page and "by week</h2>" in page
+    assert "by hour" not in page and "by-hour" not in page
+    text = (hour.settings.report_folder / "daily" / f"{day}.md").read_text(encoding="utf-8")
+    assert "## Answers were good, by week" in text
 
 
 def test_at_a_terminal_the_cap_is_asked_for(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_model_is_priced_by_the_dated_list_and_the_rates_keep_within_the_cap(d
     said = desk.init(chats, model="gpt-4o-mini", cap=0.02, answers_per_day=300.0)
     assert "Prices of gpt-4o-mini: the list of 2026-" in said
     catalog = load_catalog(desk.catalog)
-    (judge,) = catalog.judges
+    (judge,) = catalog.live_judges
     assert (judge.model, judge.price and judge.price.input_usd_per_million) == ("gpt-4o-mini", 0.15)
     assert catalog.sampling.budget is not None and catalog.sampling.budget.monthly_cap_usd == 0.02
     assert not catalog.sampling.budget.judge_history

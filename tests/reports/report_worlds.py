@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from onlineeval_dagster.contracts.estimates import DeployEffect, Estimate, MetricPoint, NotEnough
+from onlineeval_dagster.contracts.estimates import DeployEffect, Estimate, Grain, MetricPoint, NotEnough
 from onlineeval_dagster.reports.build import build_daily_report
 from onlineeval_dagster.reports.model import Change, Coverage, DailyReport, MetricWords, WorstAnswer
 
@@ -96,6 +96,7 @@ class World:
     now: datetime = NOW
     metrics: dict[str, MetricWords] = field(default_factory=lambda: METRICS)
     headline: str = "good_answers"
+    grains: tuple[Grain, ...] = ("hour", "day", "week")
 
     def report(self, **given: Any) -> DailyReport:
         return build_daily_report(**{name: getattr(replace(self, **given), name) for name in self.__dataclass_fields__})
@@ -121,6 +122,15 @@ def history(level: dict[int, float], *, days: int = 28, missing: tuple[int, ...]
         half = min(0.09, 1 - (value or 0))
         points.append(point("good_answers", start, value, half, grain="hour", n=20, population=134))
     return points
+
+
+def weeks(values: dict[int, float | None], **more: Any) -> list[MetricPoint]:
+    """Calendar weeks of the headline by weeks ago; the report's day is the Sunday of week 0."""
+    monday = MIDNIGHT - timedelta(days=6)
+    given = {"grain": "week", "days_covered": 7} | more
+    return [
+        point("good_answers", monday - timedelta(weeks=ago), value, 0.012, **given) for ago, value in values.items()
+    ]
 
 
 def deploy(change_id: str, ago: float, title: str, version: str | None = None) -> Change:
@@ -156,7 +166,7 @@ SALE = Change(change_id="e-1", occurred_at=MIDNIGHT - timedelta(days=2), title="
 
 def good_week() -> World:
     return World(
-        points=history({27: 0.872}, missing=(12,)),
+        points=[*history({27: 0.872}, missing=(12,)), *weeks({3: 0.868, 2: 0.875, 1: None, 0: 0.872})],
         changes=[P2, SALE],
         effects=[
             effect(P2, "good_answers", 0.004, 0.031, "no_clear_change"),

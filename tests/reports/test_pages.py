@@ -177,6 +177,6 @@ def test_a_change_stands_at_its_own_hour_in_the_plot():
 @pytest.mark.parametrize("name", ["good_week", "bad_prompt", "first_week"])
 def test_plotly_accepts_every_figure(name):
     report = WORLDS[name]().report()
-    for plot in (report.by_day, report.by_hour):
+    for plot in report.plots:
         drawn = figure(plot, report.changes)
         go.Figure(data=drawn["data"], layout=drawn["layout"])

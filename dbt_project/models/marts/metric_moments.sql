@@ -1,4 +1,5 @@
 {%- set slices = ["all"] + var("slices") -%}
+{%- set grains = var("grains") | reject("equalto", "week") | list -%}
 with facts as (
     select
         *,
@@ -13,7 +14,7 @@ with facts as (
 numbers as materialized (
     {{ metric_rows("facts", ["window_hour", "window_day", "day"] + var("slices")) }}
 )
-{%- for grain in ["hour", "day"] %}
+{%- for grain in grains %}
 {%- for slice in slices %}
 {%- set keys = ["window_" ~ grain, "day"] + ([] if slice == "all" else [slice]) %},
 
@@ -23,7 +24,7 @@ numbers as materialized (
 {%- endfor %}
 {%- endfor %}
 
-{% for grain in ["hour", "day"] -%}
+{% for grain in grains -%}
 {% for slice in slices -%}
 select
     metric,
@@ -45,9 +46,10 @@ select
     residual_squares,
     weight_squares,
     influence_squares,
-    influence_fourths
+    influence_fourths,
+    lost
 from {{ grain }}_{{ slice }}
-{% if not (loop.last and grain == "day") -%}
+{% if not (loop.last and grain == grains[-1]) -%}
 union all
 {% endif -%}
 {% endfor -%}

@@ -30,7 +30,7 @@ labels as (
         score as {{ judge.column }}_score,
         score >= {{ judge.good_from }} as {{ judge.column }}_good
     from {{ ref("selection_outcomes") }}
-    where judge = '{{ judge.name }}' and day in {{ touched_days() }}
+    where judge = '{{ judge.name }}' and stratum <> 'targeted' and day in {{ touched_days() }}
     qualify row_number() over (
         partition by response_id order by judge_version = '{{ judge.version }}' desc, selected_at desc
     ) = 1

@@ -24,11 +24,14 @@ final as (
         case
             when selections.state <> 'selected' then selections.state
             when verdicts.score is not null then 'done'
+            when verdicts.error_kind = 'shed' then 'shed'
             when verdicts.error_kind is not null then 'failed'
             else 'pending'
         end as state,
-        verdicts.score,
-        case when verdicts.score is null then verdicts.error_kind end as error_kind,
+        -- A row that was not drawn has no score, though a targeted row beside it may have one: it would enter estimates
+        -- with a chance that it never had.
+        case when selections.state = 'selected' then verdicts.score end as score,
+        case when selections.state = 'selected' and verdicts.score is null then verdicts.error_kind end as error_kind,
         selections.policy_version,
         selections.selected_at
     from {{ ref("stg_selections") }} as selections
