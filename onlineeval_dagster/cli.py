@@ -11,10 +11,12 @@ from onlineeval_dagster.errors import OnlineEvalError, SourceError
 from onlineeval_dagster.settings import Settings, load_settings
 from onlineeval_dagster.terminal import printed_on
 from onlineeval_dagster.verbs.coverage import coverage
+from onlineeval_dagster.verbs.judge import judge_app
 from onlineeval_dagster.verbs.keeping import backup, erase, restore, retention
 from onlineeval_dagster.verbs.newcomer import init
 from onlineeval_dagster.verbs.queues import drain
 from onlineeval_dagster.verbs.serve import keys_app, serve
+from onlineeval_dagster.verbs.signals import signals_app
 from onlineeval_dagster.verbs.sources import import_, sources
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -117,7 +119,7 @@ def catalog_check() -> None:
     """Read every file of the catalog and try its metrics on an empty table."""
     from onlineeval_dagster.catalog.load import load_catalog, load_sources
     from onlineeval_dagster.newcomer.waiting import waiting_for_budget
-    from onlineeval_dagster.signals.stage import known_detectors
+    from onlineeval_dagster.signals.automated import known_detectors
     from onlineeval_dagster.sources.registry import check_sources
     from onlineeval_dagster.warehouse.dry_run import check_metrics
 
@@ -189,6 +191,8 @@ app.command()(retention)
 app.command()(backup)
 app.command()(restore)
 app.add_typer(keys_app, name="keys")
+app.add_typer(judge_app, name="judge")
+app.add_typer(signals_app, name="signals")
 
 
 if __name__ == "__main__":

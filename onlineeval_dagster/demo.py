@@ -96,10 +96,29 @@ def _summary(settings: Settings, lake: Lake, truth: Truth, *, out: Console) -> b
         )
     out.print(table)
     out.print(
-        "The estimate is of what the AI reviewer says, from the share it checked. Its own mistakes are not corrected "
-        "yet:\nthe small local one calls some good answers bad. Changes show all the same."
+        "This is what the AI reviewer says, from the share it checked: the small local one calls some good answers "
+        "bad.\nChanges show all the same, and people who look at one answer in a hundred correct it:"
     )
+    out.print(_corrected(lake, truth, headline))
     return _regression(lake, truth, headline, out=out)
+
+
+def _corrected(lake: Lake, truth: Truth, headline: str) -> str:
+    """What people would say of all days together, beside the truth."""
+    found = rows(
+        lake,
+        f"select value, low, high, raw, labels, reason from corrected_points where metric = '{headline}' "
+        "and grain = 'days28' and slice = 'all' order by as_of desc limit 1",
+        {"corrected_points": None},
+    ).to_pylist()
+    if not found or found[0]["value"] is None:
+        return f"Corrected by people: not enough yet ({found[0]['reason'] if found else 'no labels'})"
+    value, low, high, raw = (100 * found[0][name] for name in ("value", "low", "high", "raw"))
+    true = 100 * sum(day.good for day in truth.days) / sum(day.responses for day in truth.days)
+    return (
+        f"Corrected by {found[0]['labels']:,} human checks: {value:.1f} %, likely {low:.1f} – {high:.1f} % "
+        f"(the AI reviewer alone {raw:.1f} %, the truth {true:.1f} %)"
+    )
 
 
 def _regression(lake: Lake, truth: Truth, headline: str, *, out: Console) -> bool:

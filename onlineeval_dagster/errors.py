@@ -11,6 +11,8 @@ OnlineEvalError
 ├── WarehouseError      the engine: a failed build
 │   └── WarehouseBusy   another process holds the warehouse; names its pid
 ├── JudgeError          a judge as a whole: no key, no endpoint (one reply that fails is a verdict, not an error)
+├── ReviewError         the review's files: tasks or state that cannot be read, an import that does not fit
+│   └── TaskRefused     what a reviewer did and cannot be taken: the page shows the message
 ├── KeepingError        retention, erasure, backup: a home that is not empty, a damaged backup, a lock that is held
 └── ReportError         a report that was asked for a day without data
 """
@@ -53,6 +55,17 @@ class WarehouseBusy(WarehouseError): ...
 
 
 class JudgeError(OnlineEvalError): ...
+
+
+class ReviewError(OnlineEvalError): ...
+
+
+class TaskRefused(ReviewError):
+    """`status` is HTTP's."""
+
+    def __init__(self, message: str, *, status: int = 409) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class KeepingError(OnlineEvalError): ...

@@ -9,6 +9,7 @@ from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.drained import messages_behind
 from onlineeval_dagster.lake.waiting import waiting_bytes
 from onlineeval_dagster.quality.coverage import uncounted
+from onlineeval_dagster.sampling.select import something_to_decide
 from onlineeval_dagster.settings import Settings
 from onlineeval_dagster.signals.stage import touched_days
 from onlineeval_dagster.traces.stage import traces_due
@@ -27,8 +28,7 @@ def waiting(settings: Settings, catalog: Catalog, *, now: datetime) -> list[str]
         lines.append(f"{count:,} traces, or days with spans, to look at")
     if days := touched_days(lake, catalog, now=now)[0]:
         lines.append(f"signals of {len(days)} days to derive")
-    read = [lake.read_through("selections", f"responses for {judge.name}") for judge in catalog.asked_judges]
-    if any(lake.changes("responses", version).days for version in read):
+    if something_to_decide(lake, catalog, now=now):
         lines.append("responses to select from")
     if count := len(pending_work(lake, catalog).work):
         lines.append(f"{count:,} responses to judge")
@@ -40,7 +40,7 @@ def waiting(settings: Settings, catalog: Catalog, *, now: datetime) -> list[str]
         build = plan_build(settings.warehouse_file, lake, catalog)
         if build is not None:
             lines.append(f"{len(build.days)} days to build")
-        for table in ("metric_points", "deploy_effects"):
+        for table in ("metric_points", "deploy_effects", "minute_counts"):
             if built_since(settings.warehouse_file, lake.read_through(table, "warehouse"))[1]:
                 lines.append(f"{table.replace('_', ' ')} to estimate")
     return lines

@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     serve_events_per_second        what one API key may send on average, with bursts of ten seconds' worth; 0: no limit
     serve_free_bytes               with less free space than this `/readyz` says no (bytes)
     queue              address of the queue that a run drains before it takes the log in; none by default
+    labelled_data      folder of labelled answers for `onlineeval signals evaluate`; none by default
     user_salt          secret of the keys that stand for user ids; made once in home/state/salt where it is not set
     openai_base_url, openai_api_key  OPENAI_BASE_URL and OPENAI_API_KEY: the judges' endpoint
     """
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     serve_events_per_second: float = Field(default=20_000, ge=0)
     serve_free_bytes: int = Field(default=256 * 2**20, ge=0)
     queue: str | None = Field(default=None, repr=False)
+    labelled_data: Path | None = None
     user_salt: str | None = Field(default=None, repr=False)
     openai_base_url: str = Field(default="https://api.openai.com/v1", validation_alias="OPENAI_BASE_URL")
     openai_api_key: str | None = Field(default=None, validation_alias="OPENAI_API_KEY", repr=False)
@@ -73,6 +75,18 @@ class Settings(BaseSettings):
     @property
     def keys_file(self) -> Path:
         return self.home / "state" / "collector_keys.json"
+
+    @property
+    def judge_state_file(self) -> Path:
+        return self.home / "state" / "judges.sqlite"
+
+    @property
+    def review_tasks_file(self) -> Path:
+        return self.home / "published" / "review.sqlite"
+
+    @property
+    def review_state_file(self) -> Path:
+        return self.home / "state" / "review.sqlite"
 
     @property
     def dagster_home(self) -> Path:

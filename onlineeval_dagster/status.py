@@ -7,9 +7,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from onlineeval_dagster.catalog.load import Catalog, load_catalog
+from onlineeval_dagster.judges.state import JudgeState
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import literals, rows
 from onlineeval_dagster.lake.waiting import untaken_by_door
+from onlineeval_dagster.metrics.minutes import last_hour
 from onlineeval_dagster.newcomer.waiting import waiting_for_budget
 from onlineeval_dagster.progress import waiting
 from onlineeval_dagster.quality.closing import close
@@ -30,6 +32,8 @@ def show_status(settings: Settings, *, now: datetime, out: Console) -> None:
     else:
         out.print(_coverage(settings, catalog))
         out.print(_numbers(lake, catalog))
+        if (hour := last_hour(lake, catalog, now=now)) is not None:
+            out.print(f"{hour}.")
     lines = sources_shown(lake, since=now - timedelta(days=1), waiting=untaken_by_door(settings))
     if lines is not None:
         out.print(lines)
@@ -106,6 +110,18 @@ def _written(value: float, unit: str) -> str:
             return f"{value:.2f}"
 
 
+def _pauses(settings: Settings) -> list[str]:
+    """Judges that are not asked for now. A home without judges' state has none, and none is made to find that out."""
+    if not settings.judge_state_file.exists():
+        return []
+    with JudgeState(settings.judge_state_file) as state:
+        return [
+            f"judge {pause.judge} is paused since {pause.since:%Y-%m-%d %H:%M} UTC: {pause.reason}; "
+            f"asked again from {pause.next_probe_at:%Y-%m-%d %H:%M:%S} UTC on"
+            for pause in state.pauses()
+        ]
+
+
 def _problems(settings: Settings, lake: Lake, catalog: Catalog, *, now: datetime) -> list[str]:
     problems = [f"waiting for a run: {line}" for line in waiting(settings, catalog, now=now)]
     if waits := waiting_for_budget(catalog):
@@ -123,6 +139,7 @@ def _problems(settings: Settings, lake: Lake, catalog: Catalog, *, now: datetime
         {"verdicts": {day for day in lake.days("verdicts") if day >= now.date() - timedelta(days=SHOWN_DAYS)}},
     ).to_pylist()
     problems += [f"judge {row['judge']}: {row['verdicts']:,} verdicts failed ({row['error_kind']})" for row in failed]
+    problems += _pauses(settings)
     worse = rows(
         lake,
         "select * from deploy_effects where found = 'worse' order by deployed_at desc limit 3",

@@ -302,12 +302,12 @@ def test_without_a_key_the_local_judge_works_and_the_rest_waits_for_it(home: Pat
     assert Lake(settings_at(home).lake_folder).read_through("verdicts", "selections") is not None
 
 
-def test_a_judge_whose_endpoint_is_down_leaves_error_verdicts_with_their_reason(home: Path, catalog: Path) -> None:
+def test_a_judge_whose_endpoint_is_down_is_paused_by_name_and_loses_none_of_its_answers(
+    home: Path, catalog: Path
+) -> None:
     nowhere = "http://127.0.0.1:9/v1"
     assert judged(home, catalog, OPENAI_API_KEY="any", OPENAI_BASE_URL=nowhere).success
-    failed = [row for row in table(settings_at(home), "verdicts") if row["judge"] == "tone"]
-    assert failed and all(row["error_kind"] == "endpoint" and row["score"] is None for row in failed)
-    assert all("127.0.0.1:9" in row["error"] for row in failed), failed[0]["error"]
-    assert any(row["judge"] == "relevance" for row in table(settings_at(home), "verdicts"))
+    judges = {row["judge"] for row in table(settings_at(home), "verdicts")}
+    assert judges == {"relevance"}, "an outage costs no answer its attempts: they wait"
     said = status(home, catalog)
-    assert "judge tone" in said and "endpoint" in said
+    assert "judge tone is paused since" in said and "127.0.0.1:9" in said and "asked again from" in said

@@ -7,12 +7,13 @@ No body is ever logged. What an event is stands in `contracts.events`, and in `/
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.routing import BaseRoute
 from starlette.routing import Route as Place
 
 from onlineeval_dagster.collector.events_route import EventsRoute, Route
@@ -36,9 +37,10 @@ def build_app(
     traces_sink: Sink,
     keys: ApiKeys,
     live: Live | None = None,
+    pages: Sequence[BaseRoute] = (),
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> FastAPI:
-    """The app over sinks that the caller opened and will close."""
+    """The app over sinks that the caller opened and will close. `pages` are further routes of other rooms."""
     live = live or Live(waiting=lambda: sink.waiting_bytes + traces_sink.waiting_bytes)
     gate = Gate(
         keys,
@@ -56,6 +58,7 @@ def build_app(
     doors: list[Route] = [EventsRoute(gate, sink, privacy, live, terms, clock)]
     doors += [OtlpRoute(path, gate, traces_sink, privacy, live, terms, clock) for path in ("/v1/traces", "/v1/logs")]
     app.router.routes.extend(Place(door.path, door, methods=["POST"]) for door in doors)
+    app.router.routes.extend(pages)
     _add_reading(app, settings, [sink, traces_sink], gate, live)
     described = app.openapi
 

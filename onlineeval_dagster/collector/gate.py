@@ -97,7 +97,7 @@ def asked_headers(scope: Any) -> Headers:
     return {name: value.decode("latin-1") for name, value in scope["headers"] if name in _ASKED}
 
 
-_MAY: dict[Scope, str] = {"write": "send", "metrics": "read /metrics"}
+_MAY: dict[Scope, str] = {"write": "send", "metrics": "read /metrics", "review": "review"}
 
 
 def _bearer(header: str) -> str:

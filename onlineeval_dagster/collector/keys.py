@@ -21,8 +21,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from onlineeval_dagster.contracts.base import Instant, Key
 from onlineeval_dagster.errors import SettingsError
 
-Scope = Literal["write", "metrics"]
-"""`write` sends events and traces, and reads nothing; `metrics` reads /metrics, and sends nothing."""
+Scope = Literal["write", "metrics", "review"]
+"""`write` sends events and traces, and reads nothing; `metrics` reads /metrics, and sends nothing; `review` signs a
+person in to the review pages, under the key's name."""
 
 _LOOK_SECONDS = 1.0
 _NOBODY = hashlib.sha256(b"nobody").hexdigest()
@@ -61,7 +62,17 @@ class ApiKeys:
 
     @property
     def are_asked_for(self) -> bool:
-        """Whether there ever was a key: to revoke the last one does not open the door."""
+        """Whether there ever was a key: to revoke the last one does not open the door. A reviewer's is none."""
+        self._look_now_and_then()
+        return any(key.scope != "review" for key in self._keys.values())
+
+    def in_use(self, key_id: str) -> ApiKey | None:
+        """The key of that id, unless it was revoked."""
+        self._look_now_and_then()
+        key = self._keys.get(key_id)
+        return key if key and key.revoked_at is None else None
+
+    def _look_now_and_then(self) -> None:
         now = self._clock()
         if now - self._looked_at > _LOOK_SECONDS:
             self._looked_at = now
@@ -69,7 +80,6 @@ class ApiKeys:
                 self._look()
             except SettingsError as error:  # somebody edits it; the keys as they were still hold
                 logging.getLogger("onlineeval").warning("%s", error)
-        return bool(self._keys)
 
     def find(self, said: str) -> ApiKey | None:
         """The key that `said` is, unless it was revoked. Takes as long for a wrong secret as for a right one."""

@@ -5,9 +5,10 @@ import gc
 import ipaddress
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import uvicorn
+from starlette.routing import BaseRoute
 
 from onlineeval_dagster.collector.app import build_app
 from onlineeval_dagster.collector.intake import Cleaner
@@ -32,10 +33,12 @@ def listen(
     tell: Callable[[str], None],
     opened: Callable[[str], Writer] | None = None,
     where: str | None = None,
+    pages: Callable[[Sink, ApiKeys], Sequence[BaseRoute]] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then answer what is under way, and seal the log.
 
     `opened` gives the writer of a door where lines go elsewhere than to the log of this home, `where` says where to.
+    `pages` gives further routes, which may write through the sink of events.
     Raises SettingsError where other machines could reach it without a key, or the port cannot be had.
     """
     keys = ApiKeys(settings.keys_file)
@@ -43,7 +46,8 @@ def listen(
     writers = [opened(door) if opened else open_log(settings, door=door) for door in DOORS]
     sinks = [Sink(writer, queue_bytes=settings.serve_queue_bytes) for writer in writers]
     with _bound(settings) as bound:
-        app = build_app(settings, privacy=privacy, sink=sinks[0], traces_sink=sinks[1], keys=keys)
+        more = pages(sinks[0], keys) if pages else ()
+        app = build_app(settings, privacy=privacy, sink=sinks[0], traces_sink=sinks[1], keys=keys, pages=more)
         config = uvicorn.Config(
             app,
             loop="uvloop",

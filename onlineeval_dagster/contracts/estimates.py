@@ -1,15 +1,16 @@
 """Numbers with their uncertainty, and the answer that there is none yet."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from onlineeval_dagster.contracts.base import Contract, Count, Finite, Instant, Key
 
 Estimand = Literal["product", "window"]
 """`product`: the product's quality (superpopulation, clustered). `window`: this window's responses (finite)."""
 
-Grain = Literal["hour", "day"]
+Grain = Literal["hour", "day", "week"]
+"""Windows of metric points. A week is a calendar week, UTC: seven days from Monday."""
 
 
 class Estimate(Contract):
@@ -45,6 +46,7 @@ class MetricPoint(Contract):
     judge_version       the judge version the numbers rest on, `none` for metrics without a judge
     population          eligible responses in the window; `n` of them were observed
     value, low, high    null exactly when `reason` is set
+    days_covered        of a week's seven days, those with answers; null in shorter windows
     """
 
     metric: Key
@@ -63,11 +65,33 @@ class MetricPoint(Contract):
     method: Key | None = None
     estimand: Estimand = "product"
     reason: str | None = None
+    days_covered: Annotated[int, Field(ge=1, le=7)] | None = None
 
     @model_validator(mode="after")
     def _value_or_reason(self) -> Self:
         if (self.value is None) == (self.reason is None):
             raise ValueError("a point has either a value or a reason")
+        return self
+
+
+class MinuteCount(Contract):
+    """Traffic and errors of one minute, one app and prompt version. Grain: the first four.
+
+    prompt_version  `none` where an answer came without
+    errors          of the responses, those that failed
+    """
+
+    window_start: Instant
+    environment: Key
+    app: Key
+    prompt_version: Key
+    responses: Annotated[int, Field(ge=1)]
+    errors: Count
+
+    @model_validator(mode="after")
+    def _no_more_errors_than_responses(self) -> Self:
+        if self.errors > self.responses:
+            raise ValueError(f"errors are responses that failed, got {self.errors} of {self.responses}")
         return self
 
 

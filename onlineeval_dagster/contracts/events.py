@@ -124,6 +124,8 @@ class Verdict(LogEvent):
     metrics use replicate 0. Exactly one of `score` and `error_kind` is set: a reply that cannot be read is an error,
     never a middle score.
 
+    expected_score         mean of the scale under the chances that the model gave its scores, where it told them
+    error_kind             `shed`: not asked, as the judge's budget of the day was used up
     inclusion_probability  of the selection that asked for it; None on imports without a design
     latency_ms, cost_usd   of the call, milliseconds and US dollars
     """
@@ -138,7 +140,10 @@ class Verdict(LogEvent):
     attempt: Count = 0
     score: Finite | None = None
     score_label: str | None = Field(default=None, max_length=256)
-    error_kind: Literal["unreadable", "empty", "refused", "filtered", "timeout", "endpoint", "too_long"] | None = None
+    expected_score: Finite | None = None
+    error_kind: (
+        Literal["unreadable", "empty", "refused", "filtered", "timeout", "endpoint", "too_long", "shed"] | None
+    ) = None
     error: str | None = None
     rationale: str | None = None
     inclusion_probability: Probability | None = None

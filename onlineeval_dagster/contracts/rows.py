@@ -35,7 +35,10 @@ class Signal(Contract):
 class Selection(Contract):
     """For one response and one judge: selected or not, why, and with which chance. Written once, never rewritten.
 
-    state                  `filtered`: outside the judge's population, so it has no chance
+    judge                  or `review`: the responses that people look at
+    stratum                `targeted`: not drawn, but opened by a flag that came after the decision; shown and followed
+                           up, in no estimate. It stands beside the response's row of the sample
+    state                  `filtered`: outside the judge's population, so it has no chance; `shed`: drawn, and not paid
     inclusion_probability  in (0, 1] for every response that could have been selected
     policy_version         hash of the sampling policy and the judge's rates in force
     """
@@ -53,8 +56,9 @@ class Selection(Contract):
 
     @model_validator(mode="after")
     def _chance_unless_filtered(self) -> Self:
-        if (self.state == "filtered") != (self.inclusion_probability is None):
-            raise ValueError("every response has an inclusion probability unless it was filtered")
+        has_none = self.state == "filtered" or self.stratum == "targeted"
+        if has_none != (self.inclusion_probability is None):
+            raise ValueError("every response has an inclusion probability unless it was filtered or is targeted")
         return self
 
 

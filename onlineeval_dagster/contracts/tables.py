@@ -5,7 +5,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from onlineeval_dagster.contracts import coverage, estimates, events, rows
+from onlineeval_dagster.contracts import corrected, coverage, estimates, events, review, rows, validity
 from onlineeval_dagster.contracts.arrow import INSTANT, arrow_schema
 from onlineeval_dagster.contracts.base import Contract
 
@@ -134,11 +134,26 @@ TABLES: dict[str, Table] = {
             description="Scored observations about responses: implicit, explicit and automated.",
         ),
         Table(
+            name="signal_validity",
+            contract=validity.SignalValidity,
+            key=("day", "signal", "axis"),
+            day_of=("computed_at",),
+            description="How well each signal agrees with what people said of the same answers, as measured on a day.",
+        ),
+        Table(
+            name="quality_weights",
+            contract=validity.QualityWeight,
+            key=("day", "axis", "signal"),
+            day_of=("computed_at",),
+            description="How much each signal counts in the index of quality, fitted to labels or the catalog's.",
+        ),
+        Table(
             name="selections",
             contract=rows.Selection,
-            key=("response_id", "judge", "judge_version"),
+            key=("response_id", "judge", "judge_version", "stratum"),
             day_of=("response_at",),
-            description="For each eligible response and judge: selected or not, stratum and inclusion probability.",
+            description="For each eligible response and judge: selected or not, stratum and inclusion probability; "
+            "`targeted` rows beside them are in no estimate.",
         ),
         Table(
             name="coverage",
@@ -152,7 +167,28 @@ TABLES: dict[str, Table] = {
             contract=estimates.MetricPoint,
             key=("metric", "judge_version", "grain", "window_start", "slice", "slice_value"),
             day_of=("window_start",),
-            description="Each metric by hour and day and slice: value with interval, or why there is none.",
+            description="Each metric by hour, day, week and slice: value with interval, or why there is none.",
+        ),
+        Table(
+            name="minute_counts",
+            contract=estimates.MinuteCount,
+            key=("window_start", "environment", "app", "prompt_version"),
+            day_of=("window_start",),
+            description="Answers and failed answers by minute, of the last days (retention.toml: 7).",
+        ),
+        Table(
+            name="review_tasks",
+            contract=review.ReviewTask,
+            key=("response_id", "axis"),
+            day_of=("response_at",),
+            description="What people are asked to look at: the random audit, and what looks wrong, never mixed.",
+        ),
+        Table(
+            name="corrected_points",
+            contract=corrected.CorrectedPoint,
+            key=("metric", "judge_version", "grain", "as_of", "slice", "slice_value"),
+            day_of=("as_of",),
+            description="What people would say of all answers: the AI reviewers corrected by labels, with interval.",
         ),
         Table(
             name="deploy_effects",

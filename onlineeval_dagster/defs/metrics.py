@@ -1,12 +1,14 @@
-"""Moments become estimates: metric points, and what each deploy did."""
+"""Moments become estimates: metric points, what each deploy did; and the last days' traffic and errors by minute."""
 
 import dagster as dg
 
 from onlineeval_dagster.defs.place import Place
 from onlineeval_dagster.defs.tables import RETRIES, backfill_days, listed, table_spec, tell_days
+from onlineeval_dagster.metrics.minutes import count_minutes
 from onlineeval_dagster.metrics.stage import estimate_effects, estimate_points
 
-POINTS = table_spec("metric_points", group="metrics", deps=["metric_moments"], by_day=True)
+POINTS = table_spec("metric_points", group="metrics", deps=["metric_moments", "week_moments"], by_day=True)
+MINUTES = table_spec("minute_counts", group="metrics", deps=["minute_moments"], by_day=True)
 EFFECTS = table_spec("deploy_effects", group="metrics", deps=["deploy_moments"])
 
 
@@ -24,6 +26,23 @@ def metric_points(context: dg.AssetExecutionContext, place: Place) -> dg.Materia
     )
 
 
+@dg.multi_asset(specs=[MINUTES], retry_policy=RETRIES, backfill_policy=dg.BackfillPolicy.single_run(), pool="warehouse")
+def minute_counts(context: dg.AssetExecutionContext, place: Place) -> dg.MaterializeResult:
+    """Publish the minutes of the days that were built, as far back as they are kept."""
+    with place.warehouse("counting minutes"):
+        done = count_minutes(
+            place.settings().warehouse_file,
+            place.lake(),
+            place.catalog(),
+            now=place.now(),
+            days=backfill_days(context),
+        )
+    tell_days(context, "minute_counts", done.days)
+    return dg.MaterializeResult(
+        asset_key="minute_counts", metadata={"dagster/row_count": done.minutes, "days": listed(done.days)}
+    )
+
+
 @dg.multi_asset(specs=[EFFECTS], retry_policy=RETRIES, pool="warehouse")
 def deploy_effects(place: Place) -> dg.MaterializeResult:
     """Compare each metric before and after the deploys near the days that were built."""
@@ -32,4 +51,4 @@ def deploy_effects(place: Place) -> dg.MaterializeResult:
     return dg.MaterializeResult(asset_key="deploy_effects", metadata={"dagster/row_count": count})
 
 
-defs = dg.Definitions(assets=[metric_points, deploy_effects])
+defs = dg.Definitions(assets=[metric_points, minute_counts, deploy_effects])

@@ -10,7 +10,8 @@ from onlineeval_dagster.defs.tables import FULL
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.quality.progress import checked_through, passed
 from onlineeval_dagster.quality.run import Checked, check_freshness, check_table
-from onlineeval_dagster.quality.suite import fresh_tables
+from onlineeval_dagster.quality.suite import fresh_tables, joined_limits
+from onlineeval_dagster.quality.unjoined import recent_days, unjoined_actions
 
 
 def contract_checks(name: str, tables: list[str]) -> dg.AssetChecksDefinition:
@@ -82,6 +83,28 @@ def fresh(context: dg.AssetCheckExecutionContext, place: Place) -> Iterator[dg.A
 
 
 @dg.asset_check(
+    asset="signals",
+    name="actions_joined",
+    description="Actions speak of responses that are known: few speak of none, once that had an hour to arrive.",
+)
+def actions_joined(context: dg.AssetCheckExecutionContext, place: Place) -> dg.AssetCheckResult:
+    """Count the actions without a response: of the last two days in a tick, of all days at night."""
+    lake = place.lake()
+    full = context.run.tags.get(FULL) == "true"
+    found = unjoined_actions(lake, None if full else recent_days(lake), now=place.now())
+    return dg.AssetCheckResult(
+        passed=found.passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "actions looked at": found.actions,
+            "that speak of no known response": found.count,
+            f"of these younger than {joined_limits().hours:g} h": found.waiting,
+            "oldest": f"{found.oldest:%Y-%m-%d %H:%M} UTC" if found.oldest else "none",
+        },
+    )
+
+
+@dg.asset_check(
     asset="judge_coverage",
     name="states_close",
     description="On each day the states of a judge add up to the selections there are: no response is lost on the way.",
@@ -106,11 +129,13 @@ defs = dg.Definitions(
         contract_checks("check_imports", ["imports"]),
         contract_checks("check_ingested", INGESTED),
         contract_checks("check_signals", ["signals"]),
+        contract_checks("check_validity", ["signal_validity", "quality_weights"]),
         contract_checks("check_selections", ["selections"]),
         contract_checks("check_verdicts", ["verdicts"]),
         contract_checks("check_coverage", ["coverage"]),
-        contract_checks("check_metrics", ["metric_points", "deploy_effects"]),
+        contract_checks("check_metrics", ["metric_points", "minute_counts", "deploy_effects"]),
         fresh,
+        actions_joined,
         states_close,
     ]
 )

@@ -15,7 +15,13 @@ from onlineeval_dagster.progress import waiting
 
 REPORTS = dg.AssetSelection.groups("reports")
 # Other systems are asked every quarter of an hour by a job of their own, not whenever something is in the log.
-EVERYTHING = dg.AssetSelection.all() - REPORTS - dg.AssetSelection.assets("imports")
+# What signals are worth and what people would say are measured once a day: that reads 28 days.
+EVERYTHING = (
+    dg.AssetSelection.all()
+    - REPORTS
+    - dg.AssetSelection.assets("imports")
+    - dg.AssetSelection.assets("signal_validity", "quality_weights", "corrected_points")
+)
 
 tick = dg.define_asset_job(
     "tick",
@@ -25,8 +31,8 @@ tick = dg.define_asset_job(
 )
 report = dg.define_asset_job(
     "report",
-    selection=REPORTS,
-    description="The daily report of one day.",
+    selection=REPORTS | dg.AssetSelection.assets("corrected_points"),
+    description="The AI reviewers corrected by people, and the daily report of one day.",
     executor_def=dg.in_process_executor,
 )
 

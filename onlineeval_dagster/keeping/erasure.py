@@ -29,6 +29,7 @@ from onlineeval_dagster.lake.tombstones import Doomed, Kind, bury, doomed_sql, r
 from onlineeval_dagster.log.blanking import Range, blank, lines_where
 from onlineeval_dagster.quality.coverage import count_coverage
 from onlineeval_dagster.reports.stage import write_daily_report
+from onlineeval_dagster.review.published import forget_answers
 from onlineeval_dagster.settings import Settings
 from onlineeval_dagster.warehouse.forget import forget, show_lake_again
 
@@ -111,6 +112,8 @@ def work(settings: Settings, request: Request, *, now: datetime, step: Step = la
         counted = _out_of_lake(lake, found.doomed, now=now, step=step)
         from_warehouse = forget(settings.warehouse_file, found.doomed.table())
         step("warehouse")
+        ids = [name for kind, name in found.doomed.before if kind == "response"]
+        forget_answers(settings.review_tasks_file, ids)
         pages = _pages_again(settings, lake, request.days, now=now)
         step("pages")
         count_coverage(lake)

@@ -2,6 +2,7 @@
 
 import tomllib
 import types
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -38,6 +39,19 @@ def freshness(table: str, *, now: datetime) -> list[Expectation]:
     rule = _file()["freshness"][table]
     oldest = now - timedelta(hours=rule["hours"])
     return [{"type": "expect_column_max_to_be_between", "column": rule["column"], "min_value": oldest}]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinedLimits:
+    """The largest share of actions without a response that is no warning, of those older than `hours`."""
+
+    share: float
+    hours: float
+
+
+def joined_limits() -> JoinedLimits:
+    """The limits for actions that speak of no known response."""
+    return JoinedLimits(**_file()["joined"])
 
 
 def _from_file(table: str) -> list[Expectation]:

@@ -19,7 +19,8 @@ from onlineeval_dagster.simulate.world import Served, World
 APP = "shop-assistant"
 MODEL = "shop-llm-1"
 AUDIT_RATE = 0.01
-REVIEWER_ACCURACY = 0.9
+AUDIT_COHORT = "cohort-1"  # the packaged sampling.toml's: what people see was judged as well
+REVIEWER_ACCURACY = 0.98
 DUPLICATE_SHARE = 0.002
 REVIEWER_SCORE: dict[Quality, float] = {"good": 3, "cut_off": 2, "unsupported": 2, "off_topic": 1, "refusal": 1}
 
@@ -145,8 +146,8 @@ def _exposure(scene: Scene, row: int, answer: Response) -> Iterator[LogEvent]:
 
 
 def _label(scene: Scene, row: int, answer: Response, rng: random.Random) -> Iterator[LogEvent]:
-    """One answer in a hundred is audited within a day; the reviewer errs one time in ten."""
-    if unit_interval(answer.response_id, "audit") >= AUDIT_RATE:
+    """One answer in a hundred is audited within a day; the reviewer errs one time in fifty."""
+    if unit_interval(answer.response_id, AUDIT_COHORT) >= AUDIT_RATE:
         return
     score = REVIEWER_SCORE[QUALITIES[scene.served.quality[row]]]
     if rng.random() >= REVIEWER_ACCURACY:

@@ -26,10 +26,14 @@ from tests.bench import ingest as log_ingest
 from tests.bench.collector import collector
 from tests.bench.endpoint import endpoint
 from tests.bench.faults import faults
+from tests.bench.judges import judges
 from tests.bench.large import history, rebuild, stages
 from tests.bench.measured import Measured
 from tests.bench.queues import queues
 from tests.bench.redaction import redaction
+from tests.bench.review import review
+from tests.bench.selection import selection
+from tests.bench.signals import conversations, detectors, streaming
 from tests.bench.small import nothing_new, tick
 from tests.bench.track import track
 
@@ -98,11 +102,17 @@ BENCHMARKS: dict[str, Callable[[Path], list[Measured]]] = {
     "queues": queues,
     "collector": collector,
     "stages": stages,
+    "detectors": detectors,
+    "streaming": streaming,
+    "conversations": conversations,
+    "selection": selection,
     "history": history,
     "rebuild": rebuild,
     "faults": faults,
     "track": track,
     "endpoint": endpoint,
+    "judges": judges,
+    "review": review,
 }
 
 

@@ -20,7 +20,7 @@ from onlineeval_dagster.lake.parts import Part, commit_parts
 from onlineeval_dagster.quality.progress import passed
 from onlineeval_dagster.sampling.select import policy_version
 from onlineeval_dagster.settings import Settings
-from onlineeval_dagster.signals.stage import known_detectors
+from onlineeval_dagster.signals.automated import known_detectors
 
 TICKS_A_DAY = 288
 """A tick in five minutes."""
@@ -73,7 +73,7 @@ def write_past(settings: Settings, past: Past) -> None:
 
 def drop_warehouse(settings: Settings) -> None:
     """As if it had never been built."""
-    for name in ("metric_points", "deploy_effects"):
+    for name in ("metric_points", "deploy_effects", "minute_counts"):
         shutil.rmtree(settings.lake_folder / name, ignore_errors=True)
     shutil.rmtree(settings.warehouse_file.parent, ignore_errors=True)
 

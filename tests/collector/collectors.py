@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import orjson
 from fastapi import FastAPI
+from starlette.routing import BaseRoute
 
 from onlineeval_dagster.collector.app import build_app
 from onlineeval_dagster.collector.keys import ApiKeys
@@ -62,6 +63,11 @@ def app_at(home: Path, *, write: Callable[[int, bytes], int] = os.write, **more:
     ]
     keys = ApiKeys(settings.keys_file)
     return build_app(settings, privacy=AsItIs(), sink=sinks[0], traces_sink=sinks[1], keys=keys)
+
+
+def app_with(settings: Settings, sink: Sink, keys: ApiKeys, pages: Sequence[BaseRoute]) -> FastAPI:
+    """The app over one sink, with further routes."""
+    return build_app(settings, privacy=AsItIs(), sink=sink, traces_sink=sink, keys=keys, pages=pages)
 
 
 def ask(app: FastAPI, method: str, path: str, **request: Any) -> httpx.Response:

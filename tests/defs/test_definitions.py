@@ -31,6 +31,8 @@ DEPENDS_ON: dict[str, set[str]] = {
     "trace_states": {"spans"},
     "tombstones": set(),
     "signals": {"responses", "actions"},
+    "signal_validity": {"responses", "labels", "signals"},
+    "quality_weights": {"responses", "labels", "signals"},
     "selections": {"responses", "signals", "deploys"},
     "verdicts": {"responses", "selections"},
     "coverage": {*(name for name in TABLES if TABLES[name].written_by == "ingest"), "signals"},
@@ -38,36 +40,43 @@ DEPENDS_ON: dict[str, set[str]] = {
     "selection_outcomes": {"stg_selections", "stg_verdicts"},
     "response_facts": {"stg_responses", "stg_signals", "stg_labels", "selection_outcomes"},
     "metric_moments": {"response_facts"},
+    "week_moments": {"response_facts"},
+    "minute_moments": {"response_facts"},
     "deploy_moments": {"response_facts", "stg_deploys"},
     "arrivals": {"responses", "actions", "labels", "verdicts"},
     "daily_coverage": {"response_facts"},
     "judge_coverage": {"selection_outcomes"},
-    "metric_points": {"metric_moments"},
+    "metric_points": {"metric_moments", "week_moments"},
+    "minute_counts": {"minute_moments"},
     "deploy_effects": {"deploy_moments"},
-    "daily_report": {"metric_points", "deploy_effects", "daily_coverage", "judge_coverage", "arrivals"},
+    "corrected_points": {"response_facts", "labels"},
+    "daily_report": {
+        *("metric_points", "deploy_effects", "corrected_points", "daily_coverage", "judge_coverage", "arrivals"),
+    },
 }
 GROUPS = {
     "keeping": {"tombstones"},
     "sources": {"imports"},
     "lake": {name for name in TABLES if TABLES[name].written_by == "ingest"} - {"verdicts"},
     "traces": {"trace_states"},
-    "signals": {"signals"},
+    "signals": {"signals", "signal_validity", "quality_weights"},
     "sampling": {"selections"},
     "judges": {"verdicts"},
     "coverage": {"coverage"},
     "staging": STAGING,
     "marts": {
         *("selection_outcomes", "response_facts", "metric_moments", "deploy_moments"),
-        *("arrivals", "daily_coverage", "judge_coverage"),
+        *("week_moments", "minute_moments", "arrivals", "daily_coverage", "judge_coverage"),
     },
-    "metrics": {"metric_points", "deploy_effects"},
+    "metrics": {"metric_points", "minute_counts", "deploy_effects"},
+    "review": {"corrected_points"},
     "reports": {"daily_report"},
 }
 POOLS = {
     "sources": {"imports"},
-    "lake": {"ingest", "signals", "selections", "coverage"},
+    "lake": {"ingest", "signals", "signal_worth", "selections", "coverage"},
     "judges": {"verdicts"},
-    "warehouse": {"warehouse", "metric_points", "deploy_effects", "daily_report"},
+    "warehouse": {"warehouse", "metric_points", "minute_counts", "deploy_effects", "corrected_points", "daily_report"},
 }
 
 
@@ -139,6 +148,8 @@ def test_schedules_and_sensors_run_from_the_start() -> None:
         "every_fifteen_minutes": ("*/15 * * * *", running),
         "nightly": ("30 2 * * *", running),
         "tidying": ("0 3 * * *", running),
+        "signals_measured": ("15 4 * * *", running),
+        "corrected": ("30 4 * * *", running),
         "every_morning": ("0 5 * * *", running),
     }
     sensors = {sensor.name: sensor.default_status for sensor in definitions().sensors or ()}
@@ -288,7 +299,7 @@ def test_the_lake_is_tidied_without_a_change_of_its_rows(settings: Settings) -> 
 def test_a_tick_leaves_the_report_of_a_day_to_a_job_of_its_own() -> None:
     steps = {job: set(definitions().resolve_job_def(job).graph.node_dict) for job in ("tick", "report")}
     assert "daily_report" not in steps["tick"]
-    assert steps["report"] == {"daily_report"}
+    assert steps["report"] == {"corrected_points", "check_corrected", "daily_report"}
 
 
 def test_today_is_the_last_partition(graph) -> None:

@@ -35,6 +35,8 @@ WHOLE: dict[str, dict[str, Any]] = {
     "metric_points": {"metric": "copied", "judge_version": "none", "grain": "day", "window_start": NOON, "slice": "all"}
     | {"slice_value": "all", "metric_version": "m", "population": 9, "n": 9, "value": 0.5, "low": 0.4, "high": 0.6}
     | {"estimand": "product"},
+    "minute_counts": {"window_start": NOON, "environment": "production", "app": "shop", "prompt_version": "p1"}
+    | {"responses": 4, "errors": 1},
 }
 BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("selections", {"inclusion_probability": 1.5}, "inclusion_probability"),
@@ -52,7 +54,10 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("ingested_parts", {"bad": 2}, "accepted"),
     ("metric_points", {"low": 0.7, "high": 0.6}, "high"),
     ("metric_points", {"population": -1}, "population"),
-    ("metric_points", {"grain": "week"}, "grain"),
+    ("metric_points", {"grain": "month"}, "grain"),
+    ("metric_points", {"days_covered": 8}, "days_covered"),
+    ("minute_counts", {"errors": 5}, "errors"),
+    ("minute_counts", {"responses": 0, "errors": 0}, "responses"),
     ("verdicts", {"inclusion_probability": 2.0}, "inclusion_probability"),
     ("verdicts", {"attempt": -1}, "attempt"),
 ]
