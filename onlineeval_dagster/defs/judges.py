@@ -2,12 +2,15 @@
 
 import dagster as dg
 
-from onlineeval_dagster.defs.place import Place
+from onlineeval_dagster.defs.place import Place, told_plainly
 from onlineeval_dagster.defs.tables import RETRIES, table_spec
+from onlineeval_dagster.judges.answering import problems
 from onlineeval_dagster.judges.client import Endpoint
 from onlineeval_dagster.judges.runner import RunSummary
 from onlineeval_dagster.judges.stage import mark_judged, pending_work, run_judges
 from onlineeval_dagster.judges.state import JudgeState
+from onlineeval_dagster.judges.status import JudgeStatus, judge_status, remembered, tick_days
+from onlineeval_dagster.judges.status_shown import status_markdown
 from onlineeval_dagster.lake.ingest import ingest as ingest_log
 from onlineeval_dagster.log.segments import encode, open_log
 from onlineeval_dagster.privacy.policy import load_privacy
@@ -50,9 +53,39 @@ def verdicts(context: dg.AssetExecutionContext, place: Place) -> dg.MaterializeR
             "dagster/row_count": done.accepted.get("verdicts", 0),
             "pending": sum(len(pending.of(judge)) for judge in catalog.asked_judges),
             "judges": dg.MetadataValue.md(_table(summaries)),
+            "status": dg.MetadataValue.md(status_markdown(_standing(place))),
             "problem": str(refused) if refused else "none",
         },
     )
+
+
+@dg.asset_check(
+    asset="verdicts",
+    name="judges_answer",
+    description="No judge is paused, and of the last hundred verdicts of each at most five are errors.",
+)
+def judges_answer(place: Place) -> dg.AssetCheckResult:
+    """Warn with the judge and the reason; what is over the day's budget is no error."""
+    found = _standing(place)
+    wrong = problems(found)
+    return dg.AssetCheckResult(
+        passed=not wrong,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="\n".join(wrong) or None,
+        metadata={"found": "\n".join(wrong) or "all answer", "judges": ", ".join(one.judge.name for one in found)},
+    )
+
+
+def _standing(place: Place) -> list[JudgeStatus]:
+    """How the live judges stand, from the days that a tick looks at."""
+    settings, lake, now = place.settings(), place.lake(), place.now()
+    with told_plainly():
+        catalog = place.catalog()
+        cause = None
+        if settings.openai_api_key:
+            cause = Endpoint(base_url=settings.openai_base_url, api_key=settings.openai_api_key).cause
+        memory = remembered(settings.judge_state_file, catalog.live_judges, today=now.date(), cause=cause)
+        return judge_status(lake, catalog, memory, now=now, days=tick_days(lake))
 
 
 def _table(summaries: list[RunSummary]) -> str:
@@ -65,4 +98,4 @@ def _table(summaries: list[RunSummary]) -> str:
     return "\n".join([head, *lines])
 
 
-defs = dg.Definitions(assets=[verdicts])
+defs = dg.Definitions(assets=[verdicts], asset_checks=[judges_answer])

@@ -106,7 +106,7 @@ def plan_backfill(
     waiting = before.filter(~pc.field("judged"))
     paid = _is_paid(judge, budget)
     again = pc.field("attempt") < (1 if judge.is_local else ATTEMPTS)
-    work = waiting.filter(paid & again & ~pc.field("response_id").isin(sorted(skip)))
+    work = waiting.filter(paid & again & ~pc.field("response_id").isin(pa.array(sorted(skip), pa.string())))
     affordable = limit
     if usd_left is not None and usd_each > 0:
         affordable = min(limit, max(int(usd_left / usd_each + 1e-9), 0))

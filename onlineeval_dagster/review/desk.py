@@ -2,6 +2,7 @@
 
     leases   a task in somebody's hands for 15 minutes; its id names the label that comes of it: none counts twice
     ratings  what was answered here, each with its lease: what the next run will find in the lake
+    full     tasks that as many have answered here as are asked: without it each page would count through all of them
     skips    tasks that somebody does not want to see for a day
 
 It can be lost: tasks in hand are then given out anew. The labels are in the log.
@@ -36,6 +37,7 @@ create table if not exists ratings (
 );
 create index if not exists ratings_of_task on ratings (task, reviewer);
 create index if not exists ratings_of_reviewer on ratings (reviewer, rated_at);
+create table if not exists full (task text, raters integer, primary key (task, raters)) without rowid;
 create table if not exists skips (
     task text, reviewer text, until real not null, primary key (task, reviewer)
 ) without rowid;
@@ -53,12 +55,21 @@ _CANDIDATES = f"""
 select task
 from published.tasks
 where
-    not exists (select 1 from skips where task = tasks.task and reviewer = :me and until > :now)
+    not exists (select 1 from full where task = tasks.task and raters = tasks.raters)
+    and not exists (select 1 from skips where task = tasks.task and reviewer = :me and until > :now)
     and not exists (select 1 from ratings where task = tasks.task and reviewer = :me)
     and not exists (select 1 from published.known where task = tasks.task and reviewer = :me)
     and (select count(*) from ({_OTHERS}) where reviewer <> :me) < raters
 order by place, axis
 limit :most
+"""
+
+_FULL = """
+insert or ignore into full
+select task, raters from published.tasks
+where task = :task and raters <= (select count(*) from (
+    select reviewer from published.known where task = :task union select reviewer from ratings where task = :task
+))
 """
 
 
@@ -176,6 +187,7 @@ class Desk:
             values = (task.lease, task.task, reviewer, score, now.timestamp())
             self._state.execute("insert or ignore into ratings values (?, ?, ?, ?, ?)", values)
             self._state.execute("update leases set closed = 1 where lease = ?", (task.lease,))
+            self._state.execute(_FULL, {"task": task.task})
             self._state.execute("delete from leases where until < ?", ((now - SKIPPED_FOR).timestamp(),))
             self._state.execute("delete from skips where until < ?", (now.timestamp(),))
 

@@ -124,7 +124,7 @@ def cross_fitted(readings: Floats, good: Bools, weight: Floats, folds: Ids) -> F
 
     Places, because the index itself does not compare between folds: a fold with many good answers leaves fewer to the
     others, whose intercept is then lower, and pure noise would come out at an AUC of .41 (75 users, 40 signals; by
-    place .49 with an error of .014). The AUC's range takes the weights as given: of noise it holds one half in 85-88 %.
+    place .49 with an error of .014). The AUC's range takes the weights as given: of noise it holds one half in 78-88 %.
     """
     index = np.empty(len(good))
     for fold in np.unique(folds):
