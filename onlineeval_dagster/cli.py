@@ -15,6 +15,7 @@ from onlineeval_dagster.verbs.judge import judge_app
 from onlineeval_dagster.verbs.keeping import backup, erase, restore, retention
 from onlineeval_dagster.verbs.newcomer import init
 from onlineeval_dagster.verbs.queues import drain
+from onlineeval_dagster.verbs.review import review_app
 from onlineeval_dagster.verbs.serve import keys_app, serve
 from onlineeval_dagster.verbs.signals import signals_app
 from onlineeval_dagster.verbs.sources import import_, sources
@@ -167,6 +168,7 @@ def _report(settings: Settings, day: date | None) -> None:
     if day is None:
         out.print("No report yet: no response is in the lake.")
         return
+    _run(settings, "correct")
     _run(settings, "report", day.isoformat())
     page = settings.report_folder / "daily" / f"{day}.html"
     out.print((page.with_suffix(".md")).read_text(encoding="utf-8").splitlines()[0])
@@ -193,6 +195,7 @@ app.command()(restore)
 app.add_typer(keys_app, name="keys")
 app.add_typer(judge_app, name="judge")
 app.add_typer(signals_app, name="signals")
+app.add_typer(review_app, name="review")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from onlineeval_dagster.contracts import corrected, coverage, estimates, events, review, rows, validity
+from onlineeval_dagster.contracts import corrected, coverage, estimates, events, review, rows, validity, versions
 from onlineeval_dagster.contracts.arrow import INSTANT, arrow_schema
 from onlineeval_dagster.contracts.base import Contract
 
@@ -154,6 +154,13 @@ TABLES: dict[str, Table] = {
             day_of=("response_at",),
             description="For each eligible response and judge: selected or not, stratum and inclusion probability; "
             "`targeted` rows beside them are in no estimate.",
+        ),
+        Table(
+            name="judge_comparisons",
+            contract=versions.JudgeComparison,
+            key=("day", "judge", "judge_version", "against", "against_version"),
+            day_of=("computed_at",),
+            description="A judge's version beside another on the answers that both judged: shift, agreement, cost.",
         ),
         Table(
             name="coverage",

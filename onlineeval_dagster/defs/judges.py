@@ -9,7 +9,7 @@ from onlineeval_dagster.judges.client import Endpoint
 from onlineeval_dagster.judges.runner import RunSummary
 from onlineeval_dagster.judges.stage import mark_judged, pending_work, run_judges
 from onlineeval_dagster.judges.state import JudgeState
-from onlineeval_dagster.judges.status import JudgeStatus, judge_status, remembered, tick_days
+from onlineeval_dagster.judges.status import JudgeStatus, cause_with, judge_status, remembered, tick_days
 from onlineeval_dagster.judges.status_shown import status_markdown
 from onlineeval_dagster.lake.ingest import ingest as ingest_log
 from onlineeval_dagster.log.segments import encode, open_log
@@ -81,9 +81,7 @@ def _standing(place: Place) -> list[JudgeStatus]:
     settings, lake, now = place.settings(), place.lake(), place.now()
     with told_plainly():
         catalog = place.catalog()
-        cause = None
-        if settings.openai_api_key:
-            cause = Endpoint(base_url=settings.openai_base_url, api_key=settings.openai_api_key).cause
+        cause = cause_with(settings.openai_base_url, settings.openai_api_key)
         memory = remembered(settings.judge_state_file, catalog.live_judges, today=now.date(), cause=cause)
         return judge_status(lake, catalog, memory, now=now, days=tick_days(lake))
 

@@ -31,8 +31,8 @@ tick = dg.define_asset_job(
 )
 report = dg.define_asset_job(
     "report",
-    selection=REPORTS | dg.AssetSelection.assets("corrected_points"),
-    description="The AI reviewers corrected by people, and the daily report of one day.",
+    selection=REPORTS,
+    description="The daily report of one day.",
     executor_def=dg.in_process_executor,
 )
 

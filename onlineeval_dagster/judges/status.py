@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.judges.client import Endpoint
 from onlineeval_dagster.judges.state import JudgeState, Pause
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import engine
@@ -142,6 +143,14 @@ def remembered(
             pauses={name: pause for name, pause in standing.items() if pause is not None},
             booked_usd={judge.name: state.spent(judge.name, today) for judge in judges},
         )
+
+
+def cause_with(base_url: str, api_key: str | None) -> Callable[[Judge], str] | None:
+    """What a refusal may rest on here and now, for `remembered`; None without a key, when no pause can be over.
+
+    Raises JudgeError where `base_url` is no address.
+    """
+    return Endpoint(base_url=base_url, api_key=api_key).cause if api_key and api_key.strip() else None
 
 
 def tick_days(lake: Lake) -> frozenset[date]:

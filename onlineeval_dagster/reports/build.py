@@ -105,6 +105,7 @@ def build_daily_report(
         status=seen.status,
         status_name=STATUS_NAMES[seen.status],
         sentence=full_sentence(seen, metrics[headline], coverage, so_far=so_far, now=now),
+        people=people_lines(corrected, metrics[headline], headline=headline),
         changes=shown,
         earlier_changes=earlier,
         no_changes=f"No change was recorded in the last {SHOWN_FOR.days} days.",
@@ -123,7 +124,6 @@ def build_daily_report(
         by_hour=curves.by_hour(metrics[headline], seen.hours, day=day) if "hour" in grains else None,
         numbers=_number_rows(known, metrics, day=day),
         coverage=(
-            *people_lines(corrected, metrics[headline], headline=headline),
             *_coverage(coverage, judged_by_ai=seen.judged_by_ai),
             *rater_lines(raters),
         ),

@@ -18,6 +18,7 @@ def render_markdown(report: DailyReport) -> str:
         head[1] = report.day_name
     if report.simulated:
         head.append("**Simulated data**")
+    head += map(_plain, report.people)
     changes = [
         f"- **{change.when} – {_plain(change.title)}.** {' '.join(map(_plain, change.lines))}".rstrip()
         for change in (*report.changes, *report.earlier_changes)

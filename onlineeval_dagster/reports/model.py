@@ -175,6 +175,7 @@ class DailyReport:
     status: Status
     status_name: str
     sentence: str
+    people: tuple[str, ...]
     changes: tuple[ChangeLine, ...]
     earlier_changes: tuple[ChangeLine, ...]
     no_changes: str

@@ -11,14 +11,14 @@ It can be lost: tasks in hand are then given out anew. The labels are in the log
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
 from onlineeval_dagster.errors import ReviewError, TaskRefused
+from onlineeval_dagster.review.shown import Progress, Task
 
 LEASE = timedelta(minutes=15)
 SKIPPED_FOR = timedelta(days=1)
@@ -71,42 +71,6 @@ where task = :task and raters <= (select count(*) from (
     select reviewer from published.known where task = :task union select reviewer from ratings where task = :task
 ))
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """A task in somebody's hands.
-
-    lease     names this turn at it
-    taken_at  when the person first saw it
-    before    what the same person said of it last; None the first time
-    scale     score → anchor
-    """
-
-    lease: str
-    taken_at: datetime
-    before: int | None
-    task: str
-    response_id: str
-    axis: str
-    stream: str
-    probability: float | None
-    response_at: datetime
-    environment: str
-    app: str
-    query: str
-    response: str
-    context: str | None
-    conversation: str | None
-    scale: Mapping[int, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Answers given today (UTC) by one person, and what a day's work comes to: 40, or what there is."""
-
-    done: int
-    of: int
 
 
 class Desk:

@@ -25,8 +25,9 @@ from onlineeval_dagster.collector.keys import ApiKeys
 from onlineeval_dagster.collector.limits import RateLimit
 from onlineeval_dagster.collector.sink import Sink
 from onlineeval_dagster.errors import RequestRefused, ReviewError, TaskRefused
-from onlineeval_dagster.review.desk import Desk, Task
+from onlineeval_dagster.review.desk import Desk
 from onlineeval_dagster.review.sessions import COOKIE, LASTS, Sessions
+from onlineeval_dagster.review.shown import Task
 from onlineeval_dagster.settings import Settings
 
 PER_SECOND = 2.0

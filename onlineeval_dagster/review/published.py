@@ -43,7 +43,7 @@ create table if not exists tasks (
     task text primary key, response_id text not null, axis text not null, stream text not null, probability real,
     raters integer not null, day text not null, place real not null
 );
-create index if not exists tasks_in_order on tasks (place, axis);
+create index if not exists tasks_in_order on tasks (place, axis, task, raters);
 create table if not exists known (task text, reviewer text, primary key (task, reviewer)) without rowid;
 create table if not exists progress (version integer not null);
 """

@@ -1,18 +1,14 @@
 """`onlineeval judge status`: how each judge stands, what it cost today, and why one is paused."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from onlineeval_dagster.settings import Settings, load_settings
+from onlineeval_dagster.settings import load_settings
 from onlineeval_dagster.terminal import printed_on
-
-if TYPE_CHECKING:
-    from onlineeval_dagster.catalog.judge_file import Judge
 
 
 def status(
@@ -20,14 +16,19 @@ def status(
 ) -> None:
     """What waits, what was done today and in 7 days, what it cost and how long it took; who is paused, and why."""
     from onlineeval_dagster.catalog.load import load_catalog
-    from onlineeval_dagster.judges.status import judge_status, remembered
+    from onlineeval_dagster.judges.status import cause_with, judge_status, remembered
     from onlineeval_dagster.judges.status_shown import notes, status_json, status_table
     from onlineeval_dagster.lake.delta import Lake
     from onlineeval_dagster.newcomer.waiting import waiting_for_budget
 
     settings, now = load_settings(), datetime.now(UTC)
     catalog = load_catalog(settings.catalog)
-    memory = remembered(settings.judge_state_file, catalog.live_judges, today=now.date(), cause=cause_in(settings))
+    memory = remembered(
+        settings.judge_state_file,
+        catalog.live_judges,
+        today=now.date(),
+        cause=cause_with(settings.openai_base_url, settings.openai_api_key),
+    )
     found = judge_status(Lake(settings.lake_folder), catalog, memory, now=now)
     if as_json:
         typer.echo(json.dumps(status_json(found), indent=1, ensure_ascii=False))
@@ -42,12 +43,3 @@ def status(
         out.print(f"[yellow]![/] {escape(line)}" if "is paused" in line else f"· {escape(line)}")
     if waits := waiting_for_budget(catalog):
         out.print(f"[yellow]![/] {escape(waits)}")
-
-
-def cause_in(settings: Settings) -> "Callable[[Judge], str] | None":
-    """What a refusal may rest on here and now; None without a key, when no pause can be over."""
-    from onlineeval_dagster.judges.client import Endpoint
-
-    if not settings.openai_api_key:
-        return None
-    return Endpoint(base_url=settings.openai_base_url, api_key=settings.openai_api_key).cause

@@ -51,7 +51,7 @@ def selection(scratch: Path) -> list[Measured]:
 def five_judges() -> Catalog:
     """The packaged catalog with five judges, a fixed size of normal traffic an hour, other rates as they are."""
     catalog = load_catalog(PACKAGED_CATALOG)
-    judges = tuple(dataclasses.replace(catalog.judges[0], name=f"judge{n}", rate=None) for n in range(JUDGES))
+    judges = tuple(dataclasses.replace(catalog.live_judges[0], name=f"judge{n}", rate=None) for n in range(JUDGES))
     sampling = catalog.sampling.model_copy(update={"normal": Stratum(size=SIZE)})
     return dataclasses.replace(catalog, judges=judges, sampling=sampling)
 

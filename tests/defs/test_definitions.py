@@ -49,6 +49,7 @@ DEPENDS_ON: dict[str, set[str]] = {
     "metric_points": {"metric_moments", "week_moments"},
     "minute_counts": {"minute_moments"},
     "deploy_effects": {"deploy_moments"},
+    "review_tasks": {"responses", "selections", "signals", "verdicts", "labels"},
     "corrected_points": {"response_facts", "labels"},
     "daily_report": {
         *("metric_points", "deploy_effects", "corrected_points", "daily_coverage", "judge_coverage", "arrivals"),
@@ -69,12 +70,12 @@ GROUPS = {
         *("week_moments", "minute_moments", "arrivals", "daily_coverage", "judge_coverage"),
     },
     "metrics": {"metric_points", "minute_counts", "deploy_effects"},
-    "review": {"corrected_points"},
+    "review": {"review_tasks", "corrected_points"},
     "reports": {"daily_report"},
 }
 POOLS = {
     "sources": {"imports"},
-    "lake": {"ingest", "signals", "signal_worth", "selections", "coverage"},
+    "lake": {"ingest", "signals", "signal_worth", "selections", "review_tasks", "coverage"},
     "judges": {"verdicts"},
     "warehouse": {"warehouse", "metric_points", "minute_counts", "deploy_effects", "corrected_points", "daily_report"},
 }
@@ -299,7 +300,7 @@ def test_the_lake_is_tidied_without_a_change_of_its_rows(settings: Settings) -> 
 def test_a_tick_leaves_the_report_of_a_day_to_a_job_of_its_own() -> None:
     steps = {job: set(definitions().resolve_job_def(job).graph.node_dict) for job in ("tick", "report")}
     assert "daily_report" not in steps["tick"]
-    assert steps["report"] == {"corrected_points", "check_corrected", "daily_report"}
+    assert steps["report"] == {"daily_report"}
 
 
 def test_today_is_the_last_partition(graph) -> None:

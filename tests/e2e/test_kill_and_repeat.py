@@ -1,4 +1,4 @@
-"""kill -9 at eight places, run again: the same rows as a run that nobody killed, none lost, none doubled."""
+"""kill -9 at ten places, run again: the same rows as a run that nobody killed, none lost, none doubled."""
 
 import json
 import shutil
@@ -30,6 +30,7 @@ STAGES = """
 import json, os, signal, subprocess, sys
 from datetime import UTC, datetime
 from pathlib import Path
+import numpy as np
 from onlineeval_dagster.catalog.load import load_catalog
 from onlineeval_dagster.judges import runner
 from onlineeval_dagster.judges.stage import mark_judged, pending_work, run_judges
@@ -37,8 +38,10 @@ from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.ingest import ingest
 from onlineeval_dagster.log.segments import encode, open_log
 from onlineeval_dagster.metrics.stage import estimate_effects, estimate_points
+from onlineeval_dagster.metrics.minutes import count_minutes
 from onlineeval_dagster.quality.coverage import count_coverage
-from onlineeval_dagster.sampling.select import select_responses
+from onlineeval_dagster.review.stage import correct_points
+from onlineeval_dagster.sampling import select
 from onlineeval_dagster.settings import load_settings
 from onlineeval_dagster.signals.stage import derive_signals
 from onlineeval_dagster.warehouse.duckdb import dbt_vars, finish, plan_build, prepare, warehouse_held
@@ -59,6 +62,13 @@ class Fragile(Lake):
     def replace_days(self, name, days, rows, **more):
         super().replace_days(name, days, rows, **more)
         reached(f"replaced {name}")
+
+def commit_copied(lake, name, parts, **more):
+    reached(f"copied {name}")
+    committed(lake, name, parts, **more)
+    reached(f"committed {name}")
+
+committed, select.commit_copied = select.commit_copied, commit_copied
 
 def now():
     return datetime.now(UTC)
@@ -83,7 +93,7 @@ settings = load_settings()
 lake, catalog = Fragile(settings.lake_folder), load_catalog(settings.catalog)
 ingest(settings, lake, now=now(), checkpoint=reached)
 derive_signals(lake, catalog, now=now())
-select_responses(lake, catalog, now=now())
+select.select_responses(lake, catalog, now=now())
 pending = pending_work(lake, catalog)
 recorded = 0
 with open_log(settings, door="test") as log:
@@ -99,17 +109,21 @@ count_coverage(lake)
 build(settings, lake, catalog)
 estimate_points(settings.warehouse_file, lake, catalog)
 estimate_effects(settings.warehouse_file, lake, catalog)
+count_minutes(settings.warehouse_file, lake, catalog, now=now())
+correct_points(settings.warehouse_file, lake, catalog, rng=np.random.default_rng(0))
 """
 
 PLACES = [
     "planned",
     "committed responses",
     "replaced signals",
-    "appended selections",
+    "copied selections",
+    "committed selections",
     "recorded 2",
     "verdicts committed verdicts",
     "dbt",
     "replaced metric_points",
+    "replaced corrected_points",
 ]
 
 OF_THE_RUN = {
@@ -125,6 +139,8 @@ OF_THE_RUN = {
     "quarantine": {"quarantined_at", "day"},
     "metric_points": set(),
     "deploy_effects": set(),
+    "minute_counts": set(),
+    "corrected_points": set(),
 }
 """Columns that tell when and where a run worked: another run has others."""
 

@@ -128,7 +128,7 @@ def test_a_pause_is_told_with_its_reason_and_its_next_probe_and_is_over_with_ano
         state.spend(judge.name, NOW.date(), 0.25)
     same = remembered(settings.judge_state_file, [judge], today=NOW.date(), cause=lambda judge: "old key")
     found = only(Lake(settings.lake_folder), catalog, same)
-    (line,) = [line for line in notes([found], retired=[], now=NOW)]
+    (line,) = notes([found], retired=[], now=NOW)
     assert line == (
         "tone is paused since 2026-11-20 15:00:00 UTC, probed again from 2026-11-20 15:00:30 UTC: "
         "HTTP 401: the key was refused"

@@ -28,7 +28,7 @@ def warehouse(file, rows):
             known = {
                 "response_id": f"r{number}",
                 "environment": "production",
-                "relevance_version": CATALOG.judges[0].version,
+                "relevance_version": CATALOG.live_judges[0].version,
                 **row,
             }
             marks = ", ".join("?" for _ in known)

@@ -63,11 +63,10 @@ def verdict(number: int | str, score: float, *, at: datetime = NOON, **more: Any
 
 
 def label(number: int | str, score: float = 3, *, reviewer: str = "ann", at: datetime = NOON, **more: Any) -> Label:
-    said = {"stream": "audit", "inclusion_probability": AUDIT} | more
+    said = {"stream": "audit", "inclusion_probability": AUDIT, "response_at": at} | more
     return Label(
         event_id=said.pop("event_id", f"l{number}-{reviewer}-{said['stream']}"),
         response_id=f"r{number}",
-        response_at=at,
         axis=AXIS,
         score=score,
         reviewer=reviewer,

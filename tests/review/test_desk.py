@@ -9,8 +9,9 @@ import pytest
 
 from onlineeval_dagster.catalog.sampling_file import Review
 from onlineeval_dagster.errors import TaskRefused
-from onlineeval_dagster.review.desk import A_DAY, LEASE, SKIPPED_FOR, Desk, Progress, Task
+from onlineeval_dagster.review.desk import A_DAY, LEASE, SKIPPED_FOR, Desk
 from onlineeval_dagster.review.published import forget_answers, publish
+from onlineeval_dagster.review.shown import Progress, Task
 from onlineeval_dagster.review.tasks import plan_tasks
 from onlineeval_dagster.settings import Settings
 from tests.review.task_worlds import AUDIT, AXIS, CATALOG, label, put, selected

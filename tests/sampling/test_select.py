@@ -86,8 +86,8 @@ def test_the_order_of_arrival_does_not_matter(tmp_path):
 
 def test_a_new_version_of_a_judge_goes_on_with_new_responses_and_keeps_the_old_rows(settings):
     lake = run(settings, [answer(n) for n in range(30)])
-    changed = dataclasses.replace(CATALOG.judges[0], prompt=CATALOG.judges[0].prompt + "\nBe strict.\n")
-    assert changed.version != CATALOG.judges[0].version
+    changed = dataclasses.replace(CATALOG.live_judges[0], prompt=CATALOG.live_judges[0].prompt + "\nBe strict.\n")
+    assert changed.version != CATALOG.live_judges[0].version
     catalog = dataclasses.replace(CATALOG, judges=(changed,))
     select_responses(lake, catalog, now=NOW)
     assert rows(lake, "select distinct judge_version from selections", {"selections": None}).num_rows == 1
@@ -100,5 +100,5 @@ def test_a_new_version_of_a_judge_goes_on_with_new_responses_and_keeps_the_old_r
 def test_a_judges_own_rate_replaces_the_one_of_normal_traffic(settings):
     lake = lake_of(settings, [answer(n) for n in range(30)])
     derive_signals(lake, CATALOG, now=NOW)
-    always = dataclasses.replace(CATALOG, judges=(dataclasses.replace(CATALOG.judges[0], rate=1.0),))
+    always = dataclasses.replace(CATALOG, judges=(dataclasses.replace(CATALOG.live_judges[0], rate=1.0),))
     assert select_responses(lake, always, now=NOW).selected == 30

@@ -24,12 +24,12 @@ RATES = {
 
 def catalog_with(*, judges: tuple[Judge, ...] | None = None, **sampling: Any) -> Catalog:
     """The packaged catalog with its rates as in `RATES`, some of them replaced, and other judges where given."""
-    judges = CATALOG.judges[:1] if judges is None else judges
+    judges = CATALOG.live_judges[:1] if judges is None else judges
     return dataclasses.replace(CATALOG, judges=judges, sampling=Sampling.model_validate(RATES | sampling))
 
 
 def judge(name: str = "relevance", **more: Any) -> Judge:
-    return dataclasses.replace(CATALOG.judges[0], name=name, **more)
+    return dataclasses.replace(CATALOG.live_judges[0], name=name, **more)
 
 
 def select(lake: Lake, catalog: Catalog, *, now: datetime) -> Selected:
