@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from onlineeval_dagster.catalog.entry import Entry, Name
+from onlineeval_dagster.catalog.experiment_file import Experiments, load_experiments
 from onlineeval_dagster.catalog.judge_file import PLACEHOLDER, Judge
 from onlineeval_dagster.catalog.judge_reading import load_judges
 from onlineeval_dagster.catalog.privacy_file import PrivacyFile
@@ -178,6 +179,7 @@ class Catalog:
     metrics: Metrics
     traces: Traces = field(default_factory=Traces)
     retention: Retention = field(default_factory=Retention)
+    experiments: Experiments = field(default_factory=Experiments)
 
     @property
     def live_judges(self) -> tuple[Judge, ...]:
@@ -222,14 +224,16 @@ def load_catalog(folder: Path) -> Catalog:
     if not folder.is_dir():
         raise CatalogError(f"catalog: no folder {folder}; set ONLINEEVAL_CATALOG to a folder with metrics.toml")
     judges = load_judges(folder / "judges")
+    metrics = read_file(folder / "metrics.toml", Metrics)
     catalog = Catalog(
         folder=folder,
         judges=judges,
         signals=read_file(folder / "signals.toml", Signals),
         sampling=read_file(folder / "sampling.toml", Sampling),
-        metrics=read_file(folder / "metrics.toml", Metrics),
+        metrics=metrics,
         traces=read_file(folder / "traces.toml", Traces) if (folder / "traces.toml").exists() else Traces(),
         retention=load_retention(folder),
+        experiments=load_experiments(folder, metrics.metrics),
     )
     _check_references(catalog)
     _check_private(catalog.live_judges, load_privacy_file(folder).judges.private)

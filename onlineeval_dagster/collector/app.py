@@ -1,4 +1,4 @@
-"""The collector as an ASGI app: events and traces in, into the log; health and live counters out.
+"""The collector as an ASGI app: events and traces in, into the log; assignments, health and live counters out.
 
     request ──gate: key, size, rate──▶ intake: judge, clean ──▶ sink: log, fsync ──▶ 200
 
@@ -16,6 +16,8 @@ from fastapi.responses import JSONResponse
 from starlette.routing import BaseRoute
 from starlette.routing import Route as Place
 
+from onlineeval_dagster.catalog.assignment import FILE, AssignmentFile
+from onlineeval_dagster.collector.assign_route import AssignRoute
 from onlineeval_dagster.collector.events_route import EventsRoute, Route
 from onlineeval_dagster.collector.gate import Gate, asked_headers
 from onlineeval_dagster.collector.intake import Cleaner, Terms
@@ -57,6 +59,8 @@ def build_app(
     app = FastAPI(title="onlineeval collector", docs_url=None, redoc_url=None)
     doors: list[Route] = [EventsRoute(gate, sink, privacy, live, terms, clock)]
     doors += [OtlpRoute(path, gate, traces_sink, privacy, live, terms, clock) for path in ("/v1/traces", "/v1/logs")]
+    experiments = AssignmentFile(settings.catalog / FILE)
+    doors.append(AssignRoute(gate, sink, privacy, live, terms, clock, experiments=experiments))
     app.router.routes.extend(Place(door.path, door, methods=["POST"]) for door in doors)
     app.router.routes.extend(pages)
     _add_reading(app, settings, [sink, traces_sink], gate, live)

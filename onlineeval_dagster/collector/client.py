@@ -8,6 +8,8 @@
     client.track_user_action(call.response_id, "star_rating", value=5)
     print(client.counters)
 
+`Client(…, experiments="catalog/experiments.toml").assign("short_answers", "u-7")` names the variant that a user meets.
+
 `Client(url="http://collector:8321", api_key="oe_…")` sends the same to `onlineeval serve` on another machine.
 
 Nothing in here raises for what it is told, or for what the disk does: it is counted, see `Client.counters`.
@@ -21,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack
 
+from onlineeval_dagster.catalog.assignment import Assigned, AssignmentFile
 from onlineeval_dagster.collector.encoding import OPTIONS, careful_line, dumps, in_order, response_event_id
 from onlineeval_dagster.collector.fields import (
     ActionFields,
@@ -49,6 +52,7 @@ R = TypeVar("R")
 
 _OF_A_SESSION = ("response", "action")
 _SHORT = 200
+_MET = 50_000  # exposures remembered, so that a unit's next requests do not tell them again
 
 
 class Client:
@@ -70,11 +74,13 @@ class Client:
         environment: str = "production",
         app: str = "default",
         transport: Transport | None = None,
+        experiments: str | os.PathLike[str] | None = None,
     ) -> None:
         """Write to the log of `home`, to the collector at `url`, or to `transport`: one of the three.
 
         With `url` an event is first written to the folder `spool` (default: below ~/.local/state/onlineeval), and
         shipped from there in the background, with `api_key` where the collector asks for one.
+        `experiments`: the experiments.toml that `assign` goes by, a file on this machine.
         """
         if (home is not None) + (url is not None) + (transport is not None) != 1:
             told = "Client: give the folder `home` (ONLINEEVAL_HOME of the pipeline), the `url` of a collector"
@@ -87,6 +93,8 @@ class Client:
         self._send = self._transport.send
         self._environment, self._app = environment, app
         self._errors = self._told_lost = 0
+        self._experiments = None if experiments is None else AssignmentFile(Path(experiments).absolute())
+        self._met: dict[tuple[str, str, str], None] = {}
         if isinstance(self._transport, TellsLosses):
             self._transport.tell_losses(self._loss_line)
         after_fork(self)
@@ -150,6 +158,37 @@ class Client:
         """A unit met a variant of an experiment, with the propensity that the assignment gave it."""
         said = {"experiment": experiment, "variant": variant, "unit_id": unit_id, "propensity": propensity}
         return self._track("exposure", said, dict(fields))
+
+    def assign(self, experiment: str, unit_id: str, *, expose: bool = True) -> str | None:
+        """The variant that a user or session meets: the same in every process, and no network is asked.
+
+        None: the unit is not in the experiment, or there is none by that name; serve what you served before. The
+        exposure is told once a unit and process, unless `expose` is False: then tell it when the unit sees the variant.
+        """
+        try:
+            if self._experiments is None:
+                self.count_error()  # no file was given: a mistake of the product's, which must not stop it
+                return None
+            known = self._experiments.current().get(experiment)
+            met = None if known is None else known.assign(str(unit_id), now=datetime.now(UTC))
+            if met is not None and expose:
+                self._expose(met, str(unit_id))
+            return None if met is None else met.variant
+        except Exception:  # noqa: BLE001 - the product's door: it must not feel what goes wrong in here
+            self.count_error()
+            return None
+
+    def _expose(self, met: Assigned, unit_id: str) -> None:
+        told = (met.experiment, met.version, unit_id)
+        if told in self._met:
+            return
+        fields: ExposureFields = {"unit": met.unit, "assignment_version": met.version}  # type: ignore[typeddict-item]
+        if self.track_exposure(
+            experiment=met.experiment, variant=met.variant, unit_id=unit_id, propensity=met.propensity, **fields
+        ):
+            if len(self._met) >= _MET:
+                self._met.clear()
+            self._met[told] = None
 
     def timed(self, *, query: str, response_id: str | None = None, **fields: Unpack[ResponseFields]) -> Call:
         """`with client.timed(query=…) as call: call.response = …`: tells the response with its latency, or its error.

@@ -23,6 +23,7 @@ KEY_CHARACTERS = 256
 # `dumps(said, None, OPTIONS)` is one line with its newline; TypeError or ValueError for what JSON cannot hold.
 _KEYS = {"event_id", "environment", "app", "response_id", "session_id", "user_id", "prompt_version", "variant", "model"}
 _KEYS |= {"provider", "device", "location", "language", "action", "deploy_id", "name", "experiment", "unit_id"}
+_KEYS |= {"assignment_version"}
 
 
 def response_event_id(response_id: str) -> str:

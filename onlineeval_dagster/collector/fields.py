@@ -63,6 +63,7 @@ class EventFields(Common, total=False):
 class ExposureFields(Common, total=False):
     unit: Literal["user", "session"]
     response_id: str | None
+    assignment_version: str | None
 
 
 def known_fields(kind: type) -> frozenset[str]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from onlineeval_dagster.collector.encoding import KEY_CHARACTERS
 from onlineeval_dagster.contracts.events import EVENTS
 
 _REF = "#/components/schemas/{model}"
@@ -28,6 +29,7 @@ def with_doors(document: dict[str, Any]) -> dict[str, Any]:
     schemes = document["components"].setdefault("securitySchemes", {})
     schemes |= {"bearer": {"type": "http", "scheme": "bearer"}}
     document["paths"]["/v1/events"] = {"post": _events()}
+    document["paths"]["/v1/assign"] = {"post": _assign()}
     document["paths"]["/v1/traces"] = {"post": _otlp("send_traces", "Trace")}
     document["paths"]["/v1/logs"] = {"post": _otlp("send_logs", "Logs")}
     return document
@@ -68,6 +70,52 @@ def _events() -> dict[str, Any]:
         "responses": {
             "200": {"description": "Kept: all, or all but those listed.", "content": taken},
             "422": {"description": "No event of the body can be kept.", "content": taken},
+            **_refusals(),
+        },
+    }
+
+
+def _assign() -> dict[str, Any]:
+    asked = {
+        "type": "object",
+        "required": ["unit_id"],
+        "additionalProperties": False,
+        "properties": {
+            "unit_id": {"type": "string", "minLength": 1, "maxLength": KEY_CHARACTERS},
+            "unit": {"enum": ["user", "session"]},
+            "experiment": _TEXT,
+            "expose": {"type": "boolean", "default": True},
+            "environment": {"type": "string", "minLength": 1, "maxLength": KEY_CHARACTERS},
+            "app": {"type": "string", "minLength": 1, "maxLength": KEY_CHARACTERS},
+        },
+    }
+    one = {
+        "type": "object",
+        "required": ["experiment", "variant", "propensity", "assignment_version"],
+        "properties": {
+            "experiment": _TEXT,
+            "variant": _TEXT,
+            "propensity": {"type": "number"},
+            "assignment_version": _TEXT,
+        },
+    }
+    told = {
+        "type": "object",
+        "required": ["assignments"],
+        "properties": {"assignments": {"type": "array", "items": one}},
+    }
+    refusal = {"application/json": {"schema": {"$ref": _REF.format(model="Refusal")}}}
+    return {
+        "operationId": "assign",
+        "summary": "The variants that a user or session meets; exposures are kept unless `expose` is false.",
+        "description": "By hash: the same unit gets the same answer here and in the SDK. An experiment that has not "
+        "begun, was stopped, or does not hold the unit is left out.",
+        "security": [{}, {"bearer": []}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": asked}}},
+        "responses": {
+            "200": {"description": "May be empty.", "content": {"application/json": {"schema": told}}},
+            "404": {"description": "No experiment by that name.", "content": refusal},
+            "422": {"description": "No such request.", "content": refusal},
             **_refusals(),
         },
     }

@@ -86,7 +86,10 @@ class Event(LogEvent):
 
 
 class Exposure(LogEvent):
-    """A unit met a variant of an experiment, with the propensity the assignment gave it."""
+    """A unit met a variant of an experiment, with the propensity the assignment gave it.
+
+    assignment_version  changes when units may have moved between variants; null where the product assigns by itself
+    """
 
     kind: Literal["exposure"] = "exposure"
     experiment: Key
@@ -95,6 +98,7 @@ class Exposure(LogEvent):
     unit_id: Key
     propensity: Probability
     response_id: Key | None = None
+    assignment_version: Key | None = None
 
 
 class Label(LogEvent):

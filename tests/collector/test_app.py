@@ -228,6 +228,8 @@ def test_the_counters_say_what_came(tmp_path: Path) -> None:
 
 def test_the_document_describes_every_door_and_kind(tmp_path: Path) -> None:
     document = ask(app_at(tmp_path), "GET", "/openapi.json").json()
-    assert {"/v1/events", "/v1/traces", "/v1/logs", "/healthz", "/readyz", "/metrics"} == set(document["paths"])
+    assert {"/v1/events", "/v1/assign", "/v1/traces", "/v1/logs", "/healthz", "/readyz", "/metrics"} == set(
+        document["paths"]
+    )
     assert document["components"]["schemas"]["Response"]["required"] == ["kind", "response_id", "query", "response"]
     assert ask(app_at(tmp_path), "GET", "/docs").status_code == 404
