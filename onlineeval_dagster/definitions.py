@@ -16,6 +16,7 @@ from onlineeval_dagster.defs import (
     signals,
     ticks,
     validity,
+    versions,
     warehouse,
 )
 from onlineeval_dagster.defs.place import Place
@@ -28,6 +29,7 @@ defs = dg.Definitions.merge(
     validity.defs,
     sampling.defs,
     judges.defs,
+    versions.defs,
     coverage.defs,
     warehouse.build_defs(),
     metrics.defs,

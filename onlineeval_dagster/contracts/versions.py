@@ -23,9 +23,11 @@ class JudgeComparison(Contract):
     kappa              Cohen's, with quadratic weights; null exactly when `kappa_reason` is set
     kappa_low, kappa_high  its likely range, 95 %, clustered by user
     same               share of the answers with equal scores
+    good_shift         share of good answers by this version less the other's, good from this judge's mark on; null
+                       exactly when `good_shift_reason` is set
+    good_shift_low, good_shift_high  its likely range, 95 %, clustered by user
     usd_a_verdict, against_usd_a_verdict  mean cost, US dollars; null where no verdict told one
     latency_ms, against_latency_ms  median of a call, milliseconds; null where no verdict told one
-    most_different     ids of answers on which they are furthest apart, ten at most, the furthest first
     """
 
     computed_at: Instant
@@ -53,11 +55,19 @@ class JudgeComparison(Contract):
     against_usd_a_verdict: Amount | None = None
     latency_ms: Amount | None = None
     against_latency_ms: Amount | None = None
-    most_different: list[str]
+    good_shift: Finite | None = None
+    good_shift_low: Finite | None = None
+    good_shift_high: Finite | None = None
+    good_shift_reason: str | None = None
 
     @model_validator(mode="after")
     def _a_number_or_a_reason(self) -> Self:
-        for value, reason in ((self.shift, self.shift_reason), (self.kappa, self.kappa_reason)):
+        pairs = (
+            (self.shift, self.shift_reason),
+            (self.kappa, self.kappa_reason),
+            (self.good_shift, self.good_shift_reason),
+        )
+        for value, reason in pairs:
             if (value is None) == (reason is None):
                 raise ValueError("there is either a number or the reason why there is none")
         return self

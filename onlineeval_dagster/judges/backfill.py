@@ -185,9 +185,13 @@ def _judged_before_sql(judge: Judge) -> str:
     name, version, axis = (literals([word]) for word in (judge.name, judge.version, judge.axis))
     return f"""
     with own as (
-        select response_id, count(distinct attempt) as attempts, count(score) > 0 as judged
+        -- Under another name it is the same version still: a shadow that was promoted has judged already.
+        select
+            response_id,
+            count(distinct attempt) filter (where judge = {name}) as attempts,
+            count(score) > 0 as judged
         from verdicts
-        where replicate = 0 and judge = {name} and judge_version = {version}
+        where replicate = 0 and axis = {axis} and judge_version = {version}
         group by response_id
     ),
     others as (
@@ -197,7 +201,7 @@ def _judged_before_sql(judge: Judge) -> str:
             replicate = 0
             and score is not null
             and (judge = {name} or axis = {axis})
-            and not (judge = {name} and judge_version = {version})
+            and not (axis = {axis} and judge_version = {version})
         qualify row_number() over (
             partition by response_id order by judge = {name} desc, occurred_at desc, event_id
         ) = 1

@@ -3,17 +3,18 @@
     verdicts ──▶ pairs (score of each, weight, user) ──▶ shift, kappa, cost, latency ──▶ a row a pair of versions
 
 A pair's weight is one over the smaller of its two chances: versions of a judge, and judges that share a salt, see
-nested samples, so that both see an answer with the chance of the rarer one.
+nested samples, so that both see an answer with the chance of the rarer one. A version is the hash of what can change a
+score, so the same version under two names is one reviewer: a shadow that was promoted brings its past along.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import groupby
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
@@ -31,7 +32,25 @@ WINDOW_DAYS = 90
 MOST_DIFFERENT = 10
 
 Floats = NDArray[np.float64]
-Row = dict[str, Any]
+Numbers = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apart:
+    """An answer on which two versions differ. Its id alone: texts are shown to who may see them, and kept nowhere."""
+
+    response_id: str
+    day: date
+    score: float
+    against_score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """A comparison, and the answers on which the two are furthest apart, ten at most, the furthest first."""
+
+    row: JudgeComparison
+    furthest: tuple[Apart, ...]
 
 
 def shift_of_mean(
@@ -58,44 +77,43 @@ def shift_of_mean(
     )
 
 
-def compare_versions(lake: Lake, catalog: Catalog, *, now: datetime) -> list[JudgeComparison]:
-    """Each live judge's version against every other that judged the same answers of 90 days; writes nothing."""
+def compare_versions(lake: Lake, catalog: Catalog, *, now: datetime, judge: str | None = None) -> list[Compared]:
+    """Each live judge's version, or that of `judge`, against every other that judged the same answers of 90 days.
+
+    Writes nothing.
+    """
     window = _Window(since=now - timedelta(days=WINDOW_DAYS), until=now)
     days = {day for day in lake.days("verdicts") if window.since.date() <= day <= now.date()}
     if not days:
         return []
     found = []
-    for judge in catalog.live_judges:
-        table = rows(lake, _pairs_sql(judge), {"verdicts": days, "responses": days})
-        for against, pairs in _by_version(table):
-            if not _is_the_newer(catalog, judge, against[0]):
-                continue
-            found.append(_comparison(judge, against, pairs, window))
+    for one in catalog.live_judges:
+        if judge in (None, one.name):
+            pairs = rows(lake, _pairs_sql(one), {"verdicts": days, "responses": days})
+            found += [
+                _comparison(one, against, of_both, window)
+                for against, of_both in _by_version(pairs)
+                if _is_the_newer(catalog, one, against)
+            ]
     return found
 
 
-def write_comparisons(lake: Lake, catalog: Catalog, *, now: datetime) -> list[JudgeComparison]:
+def write_comparisons(lake: Lake, catalog: Catalog, *, now: datetime) -> list[Compared]:
     """The same into the lake, in place of what was compared earlier on the same day."""
     found = compare_versions(lake, catalog, now=now)
-    table = to_table(list(found), JudgeComparison)
+    table = to_table([one.row for one in found], JudgeComparison)
     day = pa.array([now.date()] * len(table), DAY.type)
     lake.replace_days("judge_comparisons", [now.date()], table.append_column(DAY, day))
     return found
 
 
 def read_comparisons(lake: Lake) -> list[JudgeComparison]:
-    """What was compared on the latest day; nothing where nothing was."""
-    latest = sorted(lake.days("judge_comparisons"))[-1:]
-    return from_table(rows(lake, "select * from judge_comparisons", {"judge_comparisons": latest}), JudgeComparison)
-
-
-def markdown(found: list[JudgeComparison]) -> str:
-    """A table for people, a line a pair of versions; a sentence where there is none."""
-    if not found:
-        return "No two versions have judged the same answers yet."
-    names = ["AI reviewer", "against", "answers", "score moves by", "agreement (kappa)", "same score", "cost of 1,000"]
-    head = " | ".join([*names, "seconds"])
-    return "\n".join([f"| {head} |", "|---" * (len(names) + 1) + "|", *(_line(row) for row in found)])
+    """The latest comparison of each pair of versions, whenever that was: both may have stopped judging since."""
+    sql = (
+        "select * exclude (day) from judge_comparisons qualify row_number() over "
+        "(partition by axis, judge_version, against_version order by computed_at desc, responses desc, judge) = 1"
+    )
+    return from_table(rows(lake, sql, {"judge_comparisons": None}), JudgeComparison)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,29 +122,28 @@ class _Window:
     until: datetime
 
 
-def _is_the_newer(catalog: Catalog, judge: Judge, other: str) -> bool:
+def _is_the_newer(catalog: Catalog, judge: Judge, against: tuple[str, str]) -> bool:
     """Of an active judge and its shadow the shadow is the one that is looked at."""
-    against = next((one for one in catalog.live_judges if one.name == other), None)
-    return not (judge.status == "active" and against is not None and against.status == "shadow")
+    other = next((one for one in catalog.live_judges if (one.name, one.version) == against), None)
+    return not (judge.status == "active" and other is not None and other.status == "shadow")
 
 
-def _by_version(table: pa.Table) -> Iterator[tuple[tuple[str, str], list[Row]]]:
-    found = table.to_pylist()
-    yield from ((key, list(of_key)) for key, of_key in groupby(found, key=lambda row: (row["judge"], row["version"])))
+def _by_version(pairs: pa.Table) -> Iterator[tuple[tuple[str, str], pa.Table]]:
+    keys = (
+        pairs.group_by(["judge", "version"]).aggregate([]).sort_by([("judge", "ascending"), ("version", "ascending")])
+    )
+    for name, version in zip(keys.column("judge").to_pylist(), keys.column("version").to_pylist(), strict=True):
+        yield (name, version), pairs.filter((pc.field("judge") == name) & (pc.field("version") == version))
 
 
-def _comparison(judge: Judge, against: tuple[str, str], pairs: list[Row], window: _Window) -> JudgeComparison:
-    drawn = [row for row in pairs if row["chance"] is not None]
-    used = drawn or pairs
-    weights = _column(used, "weight") if drawn else np.ones(len(used))
+def _comparison(judge: Judge, against: tuple[str, str], pairs: pa.Table, window: _Window) -> Compared:
+    drawn = pairs.filter(pc.field("chance").is_valid())
+    is_sampled = len(drawn) > 0
+    used = drawn if is_sampled else pairs
+    weights = _column(used, "weight") if is_sampled else np.ones(len(used))
     new, old = _column(used, "new_score"), _column(used, "old_score")
-    users = np.unique([row["user_key"] for row in used], return_inverse=True)[1].astype(np.int64)
-    span = float(max(judge.scale) - min(judge.scale))
-    shift = shift_of_mean(new - old, weights=weights, clusters=users, span=span)
-    kappa = agreement(tables_of(new, old, clusters=users, weights=weights), quadratic_kappa)
-    furthest = sorted(used, key=lambda row: (-abs(row["new_score"] - row["old_score"]), row["response_id"]))
-    numbers: Row = {**_range(shift, "shift"), **_range(kappa, "kappa")}
-    return JudgeComparison(
+    users = np.unique(used.column("user_key").to_numpy(), return_inverse=True)[1].astype(np.int64)
+    row = JudgeComparison(
         computed_at=window.until,
         since=window.since,
         axis=judge.axis,
@@ -134,7 +151,7 @@ def _comparison(judge: Judge, against: tuple[str, str], pairs: list[Row], window
         judge_version=judge.version,
         against=against[0],
         against_version=against[1],
-        design="sampled" if drawn else "undesigned",
+        design="sampled" if is_sampled else "undesigned",
         responses=len(used),
         users=int(users.max()) + 1,
         mean=float(np.average(new, weights=weights)),
@@ -144,55 +161,52 @@ def _comparison(judge: Judge, against: tuple[str, str], pairs: list[Row], window
         against_usd_a_verdict=_known(used, "old_usd", np.mean),
         latency_ms=_known(used, "new_ms", np.median),
         against_latency_ms=_known(used, "old_ms", np.median),
-        most_different=[r["response_id"] for r in furthest if r["new_score"] != r["old_score"]][:MOST_DIFFERENT],
-        **numbers,
+        **_moved(judge, new, old, weights=weights, users=users),
+    )
+    return Compared(row=row, furthest=_furthest(used, new, old))
+
+
+def _moved(judge: Judge, new: Floats, old: Floats, *, weights: Floats, users: NDArray[np.int64]) -> Numbers:
+    """What the version changes, as numbers; a reason for each where the other one's scores are off this scale."""
+    if not np.isin(old, list(judge.scale)).all():
+        other: Estimate | NotEnough = NotEnough(have=0, needed=len(old), reason="the other scored on another scale")
+        return {**_range(other, "shift"), **_range(other, "kappa"), **_range(other, "good_shift")}
+    good = (new >= judge.good_from).astype(np.float64) - (old >= judge.good_from)
+    span = float(max(judge.scale) - min(judge.scale))
+    return {
+        **_range(shift_of_mean(new - old, weights=weights, clusters=users, span=span), "shift"),
+        **_range(agreement(tables_of(new, old, clusters=users, weights=weights), quadratic_kappa), "kappa"),
+        **_range(shift_of_mean(good, weights=weights, clusters=users, span=1.0), "good_shift"),
+    }
+
+
+def _furthest(used: pa.Table, new: Floats, old: Floats) -> tuple[Apart, ...]:
+    ids = used.column("response_id").to_numpy()
+    places = [at for at in np.lexsort((ids, -np.abs(new - old)))[:MOST_DIFFERENT] if new[at] != old[at]]
+    days = used.column("day")
+    return tuple(
+        Apart(response_id=str(ids[at]), day=days[int(at)].as_py(), score=float(new[at]), against_score=float(old[at]))
+        for at in places
     )
 
 
-def _column(pairs: list[Row], name: str) -> Floats:
-    return np.array([row[name] for row in pairs], dtype=np.float64)
+def _column(pairs: pa.Table, name: str) -> Floats:
+    return pairs.column(name).cast(pa.float64()).to_numpy()
 
 
-def _known(pairs: list[Row], name: str, summary: Any) -> float | None:
-    known = [row[name] for row in pairs if row[name] is not None]
-    return float(summary(known)) if known else None
+def _known(pairs: pa.Table, name: str, summary: Callable[[Floats], Any]) -> float | None:
+    known = pairs.column(name).drop_null().to_numpy()
+    return float(summary(known)) if len(known) else None
 
 
-def _range(found: Estimate | NotEnough, name: str) -> Row:
+def _range(found: Estimate | NotEnough, name: str) -> Numbers:
     if isinstance(found, NotEnough):
         return {f"{name}_reason": f"{found.reason}: {found.have} of {found.needed}"}
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
-def _line(row: JudgeComparison) -> str:
-    against = row.against_version if row.against == row.judge else f"{row.against} {row.against_version}"
-    moved, agreed = row.shift_reason, row.kappa_reason
-    if row.shift is not None:
-        moved = f"{row.shift:+.2f} ({row.shift_low:+.2f} … {row.shift_high:+.2f})"
-    if row.kappa is not None:
-        agreed = f"{row.kappa:.2f} ({row.kappa_low:.2f} … {row.kappa_high:.2f})"
-    cost = _two(row.against_usd_a_verdict, row.usd_a_verdict, 1000, "$")
-    took = _two(row.against_latency_ms, row.latency_ms, 1 / 1000, "")
-    told = (
-        f"{row.judge} {row.judge_version}",
-        against,
-        f"{row.responses:,}",
-        moved,
-        agreed,
-        f"{row.same:.0%}",
-        cost,
-        took,
-    )
-    return f"| {' | '.join(str(word) for word in told)} |"
-
-
-def _two(before: float | None, after: float | None, times: float, sign: str) -> str:
-    """Before and after, `–` for what nobody told."""
-    return " → ".join("–" if value is None else f"{sign}{value * times:.2f}" for value in (before, after))
-
-
 def _pairs_sql(judge: Judge) -> str:
-    name, version, axis = (literals([word]) for word in (judge.name, judge.version, judge.axis))
+    version, axis = (literals([word]) for word in (judge.version, judge.axis))
     return f"""
     with said as (
         -- The last attempt with a score; the same verdict twice is one.
@@ -200,14 +214,20 @@ def _pairs_sql(judge: Judge) -> str:
             response_id,
             judge,
             judge_version,
+            min(day) as day,
             max_by(score, attempt) as score,
             max_by(inclusion_probability, attempt) as chance,
             max_by(cost_usd, attempt) as usd,
             max_by(latency_ms, attempt) as ms,
-            judge = {name} and judge_version = {version} as is_new
+            judge_version = {version} as is_new
         from verdicts
         where replicate = 0 and score is not null and axis = {axis}
         group by all
+    ),
+    new as (
+        -- Under two names it is still one reviewer.
+        select * from said where is_new
+        qualify row_number() over (partition by response_id order by judge = {literals([judge.name])} desc, judge) = 1
     ),
     asked as (
         select response_id, min_by(coalesce(user_id, session_id, response_id), received_at) as user_key
@@ -219,20 +239,20 @@ def _pairs_sql(judge: Judge) -> str:
             old.judge,
             old.judge_version as version,
             response_id,
+            new.day,
             coalesce(asked.user_key, response_id) as user_key,
             new.score as new_score,
             old.score as old_score,
             case when new.chance is not null and old.chance is not null then least(new.chance, old.chance) end
                 as chance,
-            1 / chance as weight,
             new.usd as new_usd,
             old.usd as old_usd,
             new.ms as new_ms,
             old.ms as old_ms
-        from said as new
+        from new
         join said as old using (response_id)
         left join asked using (response_id)
-        where new.is_new and not old.is_new
+        where not old.is_new
     )
-    select * from final order by judge, version, response_id
+    select *, 1 / chance as weight from final order by judge, version, response_id
     """

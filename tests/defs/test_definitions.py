@@ -35,6 +35,7 @@ DEPENDS_ON: dict[str, set[str]] = {
     "quality_weights": {"responses", "labels", "signals"},
     "selections": {"responses", "signals", "deploys"},
     "verdicts": {"responses", "selections"},
+    "judge_comparisons": {"verdicts", "responses"},
     "coverage": {*(name for name in TABLES if TABLES[name].written_by == "ingest"), "signals"},
     **{name: {name.removeprefix("stg_")} for name in STAGING},
     "selection_outcomes": {"stg_selections", "stg_verdicts"},
@@ -62,7 +63,7 @@ GROUPS = {
     "traces": {"trace_states"},
     "signals": {"signals", "signal_validity", "quality_weights"},
     "sampling": {"selections"},
-    "judges": {"verdicts"},
+    "judges": {"verdicts", "judge_comparisons"},
     "coverage": {"coverage"},
     "staging": STAGING,
     "marts": {
@@ -75,7 +76,7 @@ GROUPS = {
 }
 POOLS = {
     "sources": {"imports"},
-    "lake": {"ingest", "signals", "signal_worth", "selections", "review_tasks", "coverage"},
+    "lake": {"ingest", "signals", "signal_worth", "selections", "review_tasks", "coverage", "judge_comparisons"},
     "judges": {"verdicts"},
     "warehouse": {"warehouse", "metric_points", "minute_counts", "deploy_effects", "corrected_points", "daily_report"},
 }
@@ -151,6 +152,7 @@ def test_schedules_and_sensors_run_from_the_start() -> None:
         "tidying": ("0 3 * * *", running),
         "signals_measured": ("15 4 * * *", running),
         "corrected": ("30 4 * * *", running),
+        "judges_compared": ("45 4 * * *", running),
         "every_morning": ("0 5 * * *", running),
     }
     sensors = {sensor.name: sensor.default_status for sensor in definitions().sensors or ()}

@@ -1,7 +1,6 @@
 """A new version of a judge judges what the old one judged: the same answers, newest first, and nothing paid twice."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from onlineeval_dagster.catalog.judge_file import Judge, Price
 from onlineeval_dagster.catalog.load import Catalog, load_catalog
 from onlineeval_dagster.catalog.sampling_file import Budget
 from onlineeval_dagster.contracts.arrow import INSTANT
-from onlineeval_dagster.contracts.events import Verdict
 from onlineeval_dagster.errors import CatalogError
 from onlineeval_dagster.judges.backfill import judge_to_ask, new_versions, plan_backfill, usd_allowed
 from onlineeval_dagster.judges.client import Endpoint
@@ -28,38 +26,15 @@ from onlineeval_dagster.judges.stage import pending_work
 from onlineeval_dagster.judges.state import JudgeState
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.sampling.select import select_responses
-from onlineeval_dagster.settings import PACKAGED_CATALOG, Settings
+from onlineeval_dagster.settings import Settings
 from tests.fake_endpoint import FakeEndpoint, completion, serving
+from tests.judges.judge_worlds import AGREED, catalog_in, said
 from tests.newcomer.files import REMOTE
 from tests.pipeline import table
 from tests.worlds import NOON, NOW, answer, lake_of, settings_at
 
 ROOT = Path(__file__).parents[2]
 COUNT = 30
-AGREED = f"\n[budget]\nmonthly_cap_usd = 5\nconfirmed_at = {NOON.isoformat()}\njudge_history = true\n"
-
-
-def said(number: int, *, version: str = "old", judge: str = "tone", **more: Any) -> Verdict:
-    at = NOON - timedelta(hours=number)
-    fields = {"score": 3.0, "inclusion_probability": 0.25, "stratum": "normal", "axis": "tone"} | more
-    return Verdict(
-        event_id=f"v{judge}{version}{number}{fields.get('attempt', 0)}",
-        response_id=f"r{number}",
-        response_at=at,
-        judge=judge,
-        judge_version=version,
-        occurred_at=NOW,
-        received_at=NOW,
-        **fields,
-    )
-
-
-def catalog_in(folder: Path, *, judge: str = REMOTE, agreed: str = AGREED) -> Path:
-    """A catalog with a remote judge of tone."""
-    shutil.copytree(PACKAGED_CATALOG, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    (folder / "sampling.toml").write_text((folder / "sampling.toml").read_text(encoding="utf-8") + agreed)
-    (folder / "judges" / "tone.md").write_text(judge, encoding="utf-8")
-    return folder
 
 
 @pytest.fixture
