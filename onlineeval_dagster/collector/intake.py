@@ -6,7 +6,7 @@ bytes ──split──▶ values ──judge──▶ lines   (the good ones, i
 
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -20,7 +20,7 @@ from onlineeval_dagster.contracts.events import DAY_OF, EVENTS
 from onlineeval_dagster.errors import RequestRefused
 from onlineeval_dagster.log.reader import AHEAD, BadLine, is_blank, parse_line
 
-QUICK = {kind: QuickLook(contract, DAY_OF[kind]) for kind, contract in EVENTS.items()}
+QUICK: dict[str, QuickLook] = {kind: QuickLook(contract, DAY_OF[kind]) for kind, contract in EVENTS.items()}
 _MARGIN = timedelta(days=2)  # an event near the end of the retention is asked for by the contract
 
 _BLANK = b" \t\r\n"
@@ -30,9 +30,12 @@ _NO_NUMBER = re.compile(rb"[:,\[{\s](-?(?:NaN|Infinity))[,\]}\s]")
 
 
 class Cleaner(Protocol):
-    """Takes out of events what must not reach the disk; one for each, in order."""
+    """Takes out of events what must not reach the disk; one for each, in order.
 
-    def clean_all(self, events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]: ...
+    They are of one kind and have the same fields, and are the cleaner's: it may change them.
+    """
+
+    def clean_alike(self, events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,22 @@ class Taken:
     events: list[dict[str, Any]] = field(default_factory=list)
     lines: list[bytes] = field(default_factory=list)
     refused: list[tuple[int, str]] = field(default_factory=list)
+
+
+_Kept = tuple[int, dict[str, Any], bytes]  # place in the body, event, line
+
+
+@dataclass(slots=True, kw_only=True)
+class _Alike:
+    """Events of one kind with the same fields, each with its place in the body. They are looked at together."""
+
+    kind: str
+    fields: tuple[str, ...]
+    places: list[int] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def part(self, start: int, end: int) -> "_Alike":
+        return _Alike(kind=self.kind, fields=self.fields, places=self.places[start:end], events=self.events[start:end])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,49 +113,73 @@ def judge(values: list[Any], *, terms: Terms, cleaner: Cleaner, now: datetime) -
     A response's event id comes from its response id; any other event without one gets a random one.
     """
     taken = Taken()
-    received_at = now.isoformat().replace("+00:00", "Z")
-    earliest, latest = now - timedelta(days=terms.retention_days) + _MARGIN, now + AHEAD
-    good: list[tuple[int, dict[str, Any]]] = []
+    kept: list[_Kept] = []
+    for alike in _alike(values, taken, now.isoformat().replace("+00:00", "Z"), terms.environment):
+        for wanted in _wanted(alike, taken, terms, now):
+            kept += _written(wanted, taken, terms, cleaner)
+    kept.sort(key=itemgetter(0))
+    taken.events, taken.lines = [event for _, event, _ in kept], [line for _, _, line in kept]
+    taken.refused.sort(key=itemgetter(0))
+    return taken
+
+
+def _alike(values: list[Any], taken: Taken, received_at: str, environment: str | None) -> Iterable[_Alike]:
+    """The events by their kind and fields, completed; what is no object is refused."""
+    groups: dict[tuple[str, tuple[str, ...]], _Alike] = {}
+    group = _Alike(kind="", fields=())
     for index, said in enumerate(values):
         if type(said) is not dict:
             reason = said.reason if type(said) is Broken else f"event: a JSON {_word(said)}; write it as an object"
             taken.refused.append((index, reason))
             continue
-        _complete(said, received_at, terms.environment)
-        kind = said.get("kind")
-        look = QUICK.get(kind) if type(kind) is str else None
-        if look is None or not look.is_sure(said, earliest=earliest, latest=latest):
-            reason = _reason(said, terms, now)
-            if reason is not None:
-                taken.refused.append((index, reason))
-                continue
-        good.append((index, said))
-    _write(good, taken, terms, cleaner)
-    taken.refused.sort(key=itemgetter(0))
-    return taken
+        _complete(said, received_at, environment)
+        kind, fields = said.get("kind"), tuple(said)
+        if kind != group.kind or fields != group.fields:
+            if type(kind) is not str:
+                kind = ""
+            group = groups.setdefault((kind, fields), _Alike(kind=kind, fields=fields))
+        group.places.append(index)
+        group.events.append(said)
+    return groups.values()
 
 
-def _write(good: list[tuple[int, dict[str, Any]]], taken: Taken, terms: Terms, cleaner: Cleaner) -> None:
-    """The lines of events that the contract wants, cleaned."""
-    for (index, _), cleaned in zip(good, _cleaned([said for _, said in good], cleaner), strict=True):
-        if isinstance(cleaned, Broken):
-            taken.refused.append((index, cleaned.reason))
+def _wanted(alike: _Alike, taken: Taken, terms: Terms, now: datetime) -> Iterator[_Alike]:
+    """Those that the contract wants; the others are refused."""
+    earliest, latest = now - timedelta(days=terms.retention_days) + _MARGIN, now + AHEAD
+    look, count = QUICK.get(alike.kind), len(alike.events)
+    if look is not None and look.is_sure(alike.events, alike.fields, earliest=earliest, latest=latest):
+        yield alike
+    elif count > 1:  # by halves: one bad event among a hundred leaves most of them to the quick look
+        yield from _wanted(alike.part(0, count // 2), taken, terms, now)
+        yield from _wanted(alike.part(count // 2, count), taken, terms, now)
+    elif (reason := _reason(alike.events[0], terms, now)) is None:
+        yield alike
+    else:
+        taken.refused.append((alike.places[0], reason))
+
+
+def _written(alike: _Alike, taken: Taken, terms: Terms, cleaner: Cleaner) -> list[_Kept]:
+    """Their lines, cleaned."""
+    kept: list[_Kept] = []
+    for place, event in zip(alike.places, _cleaned(alike.events, cleaner), strict=True):
+        if isinstance(event, Broken):
+            taken.refused.append((place, event.reason))
             continue
         try:
-            line = orjson.dumps(cleaned, None, orjson.OPT_APPEND_NEWLINE)
+            line = orjson.dumps(event, None, orjson.OPT_APPEND_NEWLINE)
         except orjson.JSONEncodeError as error:  # of what was not JSON when it came
-            taken.refused.append((index, _no_json(error)))
+            taken.refused.append((place, _no_json(error)))
             continue
         if len(line) > terms.event_bytes:
-            taken.refused.append((index, _too_long(len(line), terms)))
+            taken.refused.append((place, _too_long(len(line), terms)))
             continue
-        taken.events.append(cleaned)
-        taken.lines.append(line)
+        kept.append((place, event, line))
+    return kept
 
 
 def _cleaned(events: list[dict[str, Any]], cleaner: Cleaner) -> Sequence[dict[str, Any] | Broken]:
     try:
-        return cleaner.clean_all(events)
+        return cleaner.clean_alike(events)
     except Exception as error:  # noqa: BLE001 - the front door: what cannot be cleaned is not written, and said so
         if len(events) == 1:
             return [Broken(f"event: its texts could not be cleaned ({type(error).__name__}); tell us")]

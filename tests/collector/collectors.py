@@ -31,7 +31,7 @@ RESPONSE = {"kind": "response", "response_id": "r1", "query": "Where is it?", "r
 class AsItIs:
     """A cleaner that cleans nothing."""
 
-    def clean_all(self, events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    def clean_alike(self, events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
         return events
 
 

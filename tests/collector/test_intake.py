@@ -33,6 +33,10 @@ def read(line: bytes) -> LogEvent | BadLine:
     return parse_line(line[:-1], now=NOW, retention_days=TERMS.retention_days)
 
 
+def is_sure(kind: str, said: dict[str, Any], *, earliest: datetime) -> bool:
+    return QUICK[kind].is_sure([said], tuple(said), earliest=earliest, latest=NOW)
+
+
 def is_json(said: dict[str, Any]) -> bool:
     try:
         orjson.dumps(said)
@@ -104,10 +108,19 @@ def test_cleaned_events_are_events_too(said: dict[str, Any]) -> None:
         assert not isinstance(event, BadLine), event.reason
 
 
+def test_lines_keep_the_order_of_the_body_whatever_kinds_and_fields_take_turns_in_it() -> None:
+    told = {"kind": "action", "response_id": "r1", "action": "copy"}
+    sent = [RESPONSE, told, RESPONSE | {"latency_ms": -1}, told | {"text": "x"}, RESPONSE, told]
+    done = taken(as_json([said | {"event_id": f"e{place}"} for place, said in enumerate(sent)]))
+    assert [orjson.loads(line)["event_id"] for line in done.lines] == ["e0", "e1", "e3", "e4", "e5"]
+    assert [event["event_id"] for event in done.events] == ["e0", "e1", "e3", "e4", "e5"]
+    assert [index for index, _ in done.refused] == [2]
+
+
 class Stumbling(AsItIs):
     """A cleaner with a defect that one event in the middle of a batch meets."""
 
-    def clean_all(self, events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    def clean_alike(self, events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
         if any(event["response_id"] == "odd" for event in events):
             raise RuntimeError("a defect")
         return events
@@ -134,9 +147,20 @@ def test_values_that_json_cannot_hold_are_refused_by_themselves(values: list[Any
 def test_a_good_event_of_each_kind_needs_no_slow_look(kind: str) -> None:
     times = {"event_id": "e1", "occurred_at": NOW.isoformat(), "received_at": NOW.isoformat()}
     said = {"kind": kind, **GOOD[kind], **times}
-    assert QUICK[kind].is_sure(said, earliest=NOW, latest=NOW) == ("response_at" not in said)
+    assert is_sure(kind, said, earliest=NOW) == ("response_at" not in said)
     long_ago = datetime.fromisoformat("2026-11-01T00:00:00Z")
-    assert QUICK[kind].is_sure(said, earliest=long_ago, latest=NOW)
+    assert is_sure(kind, said, earliest=long_ago)
+
+
+def test_one_bad_value_makes_events_unsure_wherever_it_stands_among_good_ones() -> None:
+    times = {"event_id": "e1", "occurred_at": NOW.isoformat(), "received_at": NOW.isoformat()}
+    good = {**RESPONSE, **times, "latency_ms": 1.5, "input_tokens": 7, "model": None}
+    for bad in ({"latency_ms": -1}, {"input_tokens": 1.5}, {"model": ""}, {"query": None}, {"response": 7}):
+        for place in range(3):
+            some = [dict(good) for _ in range(3)]
+            assert QUICK["response"].is_sure(some, tuple(good), earliest=NOW, latest=NOW)
+            some[place] |= bad
+            assert not QUICK["response"].is_sure(some, tuple(good), earliest=NOW, latest=NOW), bad
 
 
 @pytest.mark.parametrize("kind", EVENTS)
@@ -146,7 +170,7 @@ def test_a_quick_yes_is_a_yes_of_the_contract_for_any_value_of_any_field(kind: s
     for name in [*EVENTS[kind].model_fields, "tenant"]:
         for value in (*VALUES, *MOMENTS):
             said = {"kind": kind, **GOOD[kind], **times, name: value}
-            if QUICK[str(kind)].is_sure(said, earliest=NOW - timedelta(days=9), latest=NOW) and is_json(said):
+            if is_sure(kind, said, earliest=NOW - timedelta(days=9)) and is_json(said):
                 yes += 1
                 event = read(orjson.dumps(said) + b"\n") if name not in ("kind", "received_at") else None
                 assert not isinstance(event, BadLine), (name, value, event.reason)

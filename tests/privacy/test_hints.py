@@ -50,11 +50,13 @@ def test_texts_looked_at_together_hide_nothing_that_one_of_them_holds(texts):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(TEXTS, TEXTS, st.text(max_size=4)), max_size=45))
+@given(st.lists(st.tuples(TEXTS, TEXTS, st.text(max_size=4), st.none() | st.lists(TEXTS)), max_size=45))
 def test_events_cleaned_together_come_out_as_each_by_itself(said):
     privacy = make_privacy(PrivacyFile(), salt=b"a salt for tests")
-    events = [{"kind": "response", "query": a, "response": b, "user_id": user} for a, b, user in said]
-    assert privacy.clean_all(events) == [privacy.clean(event) for event in events]
+    names = ("query", "response", "user_id", "context")
+    events = [{"kind": "response", **dict(zip(names, values, strict=True))} for values in said]
+    alone = [privacy.clean(event) for event in events]
+    assert privacy.clean_alike(events) == alone
 
 
 def test_half_a_surrogate_pair_hides_nothing():
