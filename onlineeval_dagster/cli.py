@@ -54,16 +54,19 @@ def simulate(
 def run() -> None:
     """Bring every table up to date with the log, then write the latest day's report."""
     from onlineeval_dagster.catalog.load import load_catalog
-    from onlineeval_dagster.progress import waiting
+    from onlineeval_dagster.progress import trials_due, waiting
 
     settings = load_settings()
-    work = waiting(settings, load_catalog(settings.catalog), now=datetime.now(UTC))
+    catalog = load_catalog(settings.catalog)
+    work = waiting(settings, catalog, now=datetime.now(UTC))
     if not work:
         out.print("Nothing new: every table is up to date.")
         return
     for line in work:
         out.print(f"· {line}")
     _run(settings, "tick")
+    if trials_due(settings, catalog, now=datetime.now(UTC)):
+        _run(settings, "try_judges")
     _report(settings, None)
 
 

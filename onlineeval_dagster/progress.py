@@ -4,7 +4,9 @@ from datetime import datetime
 
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.errors import QueueError
+from onlineeval_dagster.judges.canaries import canaries_for
 from onlineeval_dagster.judges.stage import pending_work
+from onlineeval_dagster.judges.trials import due_trials
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.drained import messages_behind
 from onlineeval_dagster.lake.waiting import waiting_bytes
@@ -44,6 +46,12 @@ def waiting(settings: Settings, catalog: Catalog, *, now: datetime) -> list[str]
             if built_since(settings.warehouse_file, lake.read_through(table, "warehouse"))[1]:
                 lines.append(f"{table.replace('_', ' ')} to estimate")
     return lines
+
+
+def trials_due(settings: Settings, catalog: Catalog, *, now: datetime) -> bool:
+    """Whether a judge has injection canaries to answer today."""
+    lake = Lake(settings.lake_folder)
+    return any(due_trials(lake, judge, canaries_for(judge), now=now) for judge in catalog.asked_judges)
 
 
 def _in_the_queue(settings: Settings, lake: Lake, url: str) -> str | None:

@@ -23,6 +23,9 @@ TEMPLATE_FIELDS = ("query", "response", "context", "conversation")
 OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens")
 """The parameters by which endpoints bound a reply."""
 
+REPEAT_RATE = 0.02
+"""Of 320 judged answers a day six: in four weeks enough to know the noise floor to some tenths of it."""
+
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -53,6 +56,7 @@ class Judge:
     system           the system message of a bare judge
     price            None for local judges only
     rate             share of normal traffic in (0, 1]; None leaves it to the sampling policy
+    repeat_rate      share of the judged answers that are judged once more, to know how far its scores move; 0: none
     max_in_flight    calls in flight at most; fewer while the endpoint asks for fewer
     requests_per_minute, tokens_per_minute  what the account may send; None: no limit
     daily_budget_usd what a day (UTC) may cost; what is over it is shed. None: no limit
@@ -70,6 +74,7 @@ class Judge:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     price: Price | None = None
     rate: float | None = None
+    repeat_rate: float = REPEAT_RATE
     status: Status = "active"
     owner: str | None = None
     reply: ReplyForm = "text"
@@ -89,6 +94,11 @@ class Judge:
     def is_local(self) -> bool:
         """True where the judge runs in this process, without key, network or price."""
         return self.model.startswith(LOCAL)
+
+    @property
+    def repeats(self) -> float:
+        """The share that is judged twice: an embedded judge always says the same, so that nothing would be learnt."""
+        return 0.0 if self.is_local else self.repeat_rate
 
     @property
     def most_output_tokens(self) -> int:

@@ -5,7 +5,17 @@ from typing import Literal
 
 import pyarrow as pa
 
-from onlineeval_dagster.contracts import corrected, coverage, estimates, events, review, rows, validity, versions
+from onlineeval_dagster.contracts import (
+    corrected,
+    coverage,
+    estimates,
+    events,
+    review,
+    rows,
+    trials,
+    validity,
+    versions,
+)
 from onlineeval_dagster.contracts.arrow import INSTANT, arrow_schema
 from onlineeval_dagster.contracts.base import Contract
 
@@ -161,6 +171,20 @@ TABLES: dict[str, Table] = {
             key=("day", "judge", "judge_version", "against", "against_version"),
             day_of=("computed_at",),
             description="A judge's version beside another on the answers that both judged: shift, agreement, cost.",
+        ),
+        Table(
+            name="judge_trials",
+            contract=trials.JudgeTrial,
+            key=("trial_set", "set_version", "item", "judge", "judge_version", "replicate"),
+            day_of=("tried_at",),
+            description="Judges tried on items with a known answer: injection canaries and other sets. In no estimate.",
+        ),
+        Table(
+            name="judge_reliability",
+            contract=trials.JudgeReliability,
+            key=("day", "judge", "judge_version"),
+            day_of=("computed_at",),
+            description="How far a judge can be relied on: orders it obeyed, scores that move when it is asked again.",
         ),
         Table(
             name="coverage",

@@ -2,12 +2,14 @@
 
 import dagster as dg
 
+from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.defs.place import Place, told_plainly
 from onlineeval_dagster.defs.tables import RETRIES, table_spec
+from onlineeval_dagster.errors import JudgeError
 from onlineeval_dagster.judges.answering import problems
 from onlineeval_dagster.judges.client import Endpoint
 from onlineeval_dagster.judges.runner import RunSummary
-from onlineeval_dagster.judges.stage import mark_judged, pending_work, run_judges
+from onlineeval_dagster.judges.stage import Pending, mark_judged, pending_work, run_judges
 from onlineeval_dagster.judges.state import JudgeState
 from onlineeval_dagster.judges.status import JudgeStatus, cause_with, judge_status, remembered, tick_days
 from onlineeval_dagster.judges.status_shown import status_markdown
@@ -21,26 +23,16 @@ SPEC = table_spec("verdicts", group="judges", deps=["selections", "responses"])
 @dg.multi_asset(specs=[SPEC], retry_policy=RETRIES, pool="judges")
 def verdicts(context: dg.AssetExecutionContext, place: Place) -> dg.MaterializeResult:
     """Put every pending selection to its judge, journal the verdicts, and take them into the lake."""
-    settings, lake = place.settings(), place.lake()
+    lake = place.lake()
     with place.stage("judges"):
         catalog = place.catalog()
         pending = pending_work(lake, catalog)
-        privacy = load_privacy(settings, catalog)
-        with open_log(settings, door="judges") as log, JudgeState(settings.judge_state_file) as state:
-            summaries, refused = run_judges(
-                lake,
-                catalog,
-                pending,
-                endpoint=lambda: Endpoint(
-                    base_url=settings.openai_base_url, api_key=settings.openai_api_key, now=place.now
-                ),
-                record=lambda said: log.append(b"".join(encode(verdict) for verdict in said)),
-                now=place.now,
-                state=state,
-                redact=privacy.clean_text,
-            )
-        done = ingest_log(settings, lake, now=place.now())
+        summaries, refused, accepted = _judge(place, catalog, pending)
         mark_judged(lake, pending)
+        # What is judged once more needs its first score, which is in the lake only now.
+        if refused is None and any(judge.repeats for judge in catalog.asked_judges) and len(pending.work):
+            repeated, refused, more = _judge(place, catalog, pending_work(lake, catalog).again)
+            summaries, accepted = summaries + repeated, accepted + more
     for summary in summaries:
         if summary.paused_reason:
             until = f"{summary.paused_until:%Y-%m-%d %H:%M:%S} UTC" if summary.paused_until else "the next run"
@@ -50,13 +42,33 @@ def verdicts(context: dg.AssetExecutionContext, place: Place) -> dg.MaterializeR
     return dg.MaterializeResult(
         asset_key="verdicts",
         metadata={
-            "dagster/row_count": done.accepted.get("verdicts", 0),
+            "dagster/row_count": accepted,
             "pending": sum(len(pending.of(judge)) for judge in catalog.asked_judges),
             "judges": dg.MetadataValue.md(_table(summaries)),
             "status": dg.MetadataValue.md(status_markdown(_standing(place))),
             "problem": str(refused) if refused else "none",
         },
     )
+
+
+def _judge(place: Place, catalog: Catalog, pending: Pending) -> tuple[list[RunSummary], JudgeError | None, int]:
+    """Ask for what is pending and take the verdicts in: summaries, why remote judges did not start, rows taken in."""
+    settings, lake = place.settings(), place.lake()
+    with open_log(settings, door="judges") as log, JudgeState(settings.judge_state_file) as state:
+        summaries, refused = run_judges(
+            lake,
+            catalog,
+            pending,
+            endpoint=lambda: Endpoint(
+                base_url=settings.openai_base_url, api_key=settings.openai_api_key, now=place.now
+            ),
+            record=lambda said: log.append(b"".join(encode(verdict) for verdict in said)),
+            now=place.now,
+            state=state,
+            redact=load_privacy(settings, catalog).clean_text,
+        )
+    done = ingest_log(settings, lake, now=place.now())
+    return summaries, refused, done.accepted.get("verdicts", 0)
 
 
 @dg.asset_check(

@@ -15,13 +15,14 @@ from onlineeval_dagster.progress import waiting
 
 REPORTS = dg.AssetSelection.groups("reports")
 # Other systems are asked every quarter of an hour by a job of their own, not whenever something is in the log.
-# What signals are worth, what people would say and what a judge's version changes are measured once a day: that reads
-# 28 days or more.
+# What signals are worth, what people would say, what a judge's version changes and what it obeys are measured once a
+# day: that reads 28 days or more.
 EVERYTHING = (
     dg.AssetSelection.all()
     - REPORTS
     - dg.AssetSelection.assets("imports")
     - dg.AssetSelection.assets("signal_validity", "quality_weights", "corrected_points", "judge_comparisons")
+    - dg.AssetSelection.assets("judge_trials", "judge_reliability")
 )
 
 tick = dg.define_asset_job(

@@ -40,7 +40,7 @@ _PRICED = 50  # answers whose prompts are filled in for the estimate
 class Plan:
     """What would be judged. Nothing is spent yet.
 
-    work      newest first: response_id, response_at, day, inclusion_probability, stratum, attempt
+    work      newest first: response_id, response_at, day, inclusion_probability, stratum, replicate, attempt
     judged    answers that this version and another one have judged
     waiting   answers that only another one has judged, those in `work` among them
     unpaid    of `waiting`, answers from before the budget was confirmed: left alone
@@ -218,6 +218,7 @@ def _judged_before_sql(judge: Judge) -> str:
         kept.day,
         others.inclusion_probability,
         others.stratum,
+        0 as replicate,
         coalesce(own.attempts, 0) as attempt,
         coalesce(own.judged, false) as judged
     from others

@@ -1,7 +1,7 @@
 """Which selected responses still wait for a verdict, and what to hand to the judges. Every verdict goes to the log."""
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from onlineeval_dagster.judges.state import JudgeState
 from onlineeval_dagster.judges.work import WorkItem
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import engine, rows, scan_files
+from onlineeval_dagster.sampling.chance import unit_interval_sql
 
 ATTEMPTS = 3
 """Verdicts that failed are asked for again in later runs, so often in all; a local judge never changes its mind."""
@@ -25,27 +26,45 @@ ATTEMPTS = 3
 # A judge that was paused catches up on so many days; what is older stays pending.
 CATCH_UP_DAYS = 7
 
-_PENDING_SQL = """
+_PENDING_SQL = f"""
 with tried as (
-    select response_id, judge, judge_version, count(distinct attempt) as attempts, count(score) as scores,
+    select response_id, judge, judge_version, replicate, count(distinct attempt) as attempts, count(score) as scores,
         count(*) filter (error_kind = 'shed') as shed
     from verdicts
-    where replicate = 0
     group by all
+),
+selected as (
+    select response_id, judge, judge_version, inclusion_probability, stratum, day, attempts_allowed, repeats
+    from selections
+    join versions using (judge, judge_version)
+    where state = 'selected'
+),
+wanted as (
+    select *, 0 as replicate from selected
+    union all by name
+    -- Judged once more: a share, by a hash of its own, of the drawn answers that have their score.
+    select *, 1 as replicate
+    from selected
+    where inclusion_probability is not null
+    and {unit_interval_sql("judge || ':' || response_id", "repeat")} < repeats
+    and exists (
+        from tried
+        where tried.response_id = selected.response_id and tried.judge = selected.judge
+        and tried.judge_version = selected.judge_version and tried.replicate = 0 and tried.scores > 0
+    )
 )
 select
-    selections.response_id,
-    selections.judge,
-    selections.inclusion_probability,
-    selections.stratum,
-    selections.day,
+    wanted.response_id,
+    wanted.judge,
+    wanted.inclusion_probability,
+    wanted.stratum,
+    wanted.day,
+    wanted.replicate,
     coalesce(tried.attempts, 0) as attempt
-from selections
-join versions using (judge, judge_version)
-left join tried using (response_id, judge, judge_version)
+from wanted
+left join tried using (response_id, judge, judge_version, replicate)
 where
-    selections.state = 'selected'
-    and coalesce(tried.scores, 0) = 0
+    coalesce(tried.scores, 0) = 0
     and coalesce(tried.shed, 0) = 0
     and coalesce(tried.attempts, 0) < attempts_allowed
 """
@@ -53,7 +72,8 @@ where
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """Selected responses without a verdict: columns response_id, judge, inclusion_probability, stratum, day, attempt.
+    """Selected responses without a verdict: columns response_id, judge, inclusion_probability, stratum, day, replicate,
+    attempt. Replicate 1 is of those that are judged once more.
 
     selections_version  of the lake that this was read from
     """
@@ -63,6 +83,11 @@ class Pending:
 
     def of(self, judge: Judge) -> pa.Table:
         return self.work.filter(pc.field("judge") == judge.name)
+
+    @property
+    def again(self) -> "Pending":
+        """Only what is judged once more, and was not tried yet."""
+        return replace(self, work=self.work.filter((pc.field("replicate") == 1) & (pc.field("attempt") == 0)))
 
 
 def pending_work(lake: Lake, catalog: Catalog) -> Pending:
@@ -77,6 +102,7 @@ def pending_work(lake: Lake, catalog: Catalog) -> Pending:
             "judge": pa.array([judge.name for judge in judges], pa.string()),
             "judge_version": pa.array([judge.version for judge in judges], pa.string()),
             "attempts_allowed": pa.array([1 if judge.is_local else ATTEMPTS for judge in judges], pa.int64()),
+            "repeats": pa.array([judge.repeats for judge in judges], pa.float64()),
         }
     )
     work = rows(lake, _PENDING_SQL, {"selections": days, "verdicts": days}, versions=versions)
@@ -130,7 +156,7 @@ def items_of(lake: Lake, work: pa.Table) -> Iterator[WorkItem]:
         connection.register("places", places)
         texts = connection.sql(
             "select response_id, occurred_at as response_at, query, response, context, conversation, environment, app, "
-            "work.inclusion_probability, work.stratum, work.attempt "
+            "work.inclusion_probability, work.stratum, work.replicate, work.attempt "
             f"from ({scan_files('responses', places.column('file_name').unique().to_pylist())}) as text "
             "join places using (file_name, log_segment, log_offset, response_id) join work using (response_id)"
         ).to_arrow_reader(5_000)

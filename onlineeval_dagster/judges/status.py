@@ -1,7 +1,7 @@
 """How the judges stand: what waits, what was done, what it cost, and whether one answers at all.
 
 States are of the judge's present version, by the day of the response, as `selection_outcomes` counts them. Calls,
-tokens and dollars are of all of its versions, by when the verdict was given: they are the judge's money.
+tokens and dollars are of all of its versions, trials among them, by when the call was made: they are its money.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -14,8 +14,10 @@ import pyarrow as pa
 
 from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.contracts.trials import JudgeReliability
 from onlineeval_dagster.judges.client import Endpoint
 from onlineeval_dagster.judges.state import JudgeState, Pause
+from onlineeval_dagster.judges.trials import latest_reliability
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import engine
 
@@ -70,6 +72,7 @@ class JudgeStatus:
 
     is_waiting         for a confirmed budget: nothing is sent to its model
     latency_median_ms  of the HTTP calls of the week that brought a verdict; None where there were none
+    reliability        as measured last; None before the first time
     booked_usd         of today's budget, with what calls in flight may cost; None where the judge has no budget
     """
 
@@ -81,6 +84,7 @@ class JudgeStatus:
     latency_median_ms: float | None
     booked_usd: float | None
     pause: Pause | None
+    reliability: JudgeReliability | None = None
 
 
 def judge_status(
@@ -98,7 +102,8 @@ def judge_status(
     since = today - timedelta(days=WEEK_DAYS - 1)
     served = {day for day in lake.days("selections") if day >= since}
     read = (lake.days("verdicts") if days is None else frozenset(days)) | served
-    with engine(lake, {"selections": served, "verdicts": read}) as connection:
+    tried = {day for day in lake.days("judge_trials") if day >= since}
+    with engine(lake, {"selections": served, "verdicts": read, "judge_trials": tried}) as connection:
         connection.register("periods", pa.table({"period": ["today", "week"], "since": [today, since]}))
         versions = {"judge": [judge.name for judge in judges], "judge_version": [judge.version for judge in judges]}
         connection.register("versions", pa.table(versions))
@@ -106,6 +111,7 @@ def judge_status(
         states, calls, told, latency = (
             connection.sql(sql).to_arrow_table().to_pylist() for sql in (_STATES, _CALLS, _ANSWERED, _LATENCY)
         )
+    measured = latest_reliability(lake)
     counts = _counts([*states, *calls])
     answered = {row.pop("judge"): Answered(**row) for row in told}
     medians = {row["judge"]: row["median_ms"] for row in latency}
@@ -119,6 +125,7 @@ def judge_status(
             latency_median_ms=medians.get(judge.name),
             booked_usd=None if judge.daily_budget_usd is None else memory.booked_usd.get(judge.name, 0.0),
             pause=memory.pauses.get(judge.name),
+            reliability=measured.get((judge.name, judge.version)),
         )
         for judge in judges
     ]
@@ -215,7 +222,12 @@ _CALLS = """
 select
     period, judge, sum(calls)::bigint as calls, coalesce(sum(input_tokens), 0)::bigint as input_tokens,
     coalesce(sum(output_tokens), 0)::bigint as output_tokens, coalesce(sum(cost_usd), 0)::double as cost_usd
-from said join periods on said_on >= since
+from (
+    select judge, said_on, calls, input_tokens, output_tokens, cost_usd from said
+    union all
+    select judge, day, (latency_ms is not null)::int, input_tokens, output_tokens, cost_usd from judge_trials
+)
+join periods on said_on >= since
 group by all
 """
 

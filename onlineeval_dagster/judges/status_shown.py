@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from onlineeval_dagster.catalog.judge_file import Judge
+from onlineeval_dagster.contracts.trials import JudgeReliability
 from onlineeval_dagster.judges.status import Counts, JudgeStatus
 
 _STATES = ("pending", "done", "failed", "shed")
@@ -29,16 +30,39 @@ def status_table(found: Sequence[JudgeStatus]) -> Table:
 
 
 def notes(found: Sequence[JudgeStatus], *, retired: Sequence[Judge], now: datetime) -> list[str]:
-    """A line for each pause, why and when it is probed again, and one for the retired judges."""
+    """A line for each pause, why and when it is probed again; what is known of each; and one for the retired judges."""
     lines = []
     for one in found:
         if pause := one.pause:
             due = pause.next_probe_at
             again = f"probed again from {_time(due)}" if due > now else "probed again by the next run"
             lines.append(f"{one.judge.name} is paused since {_time(pause.since)}, {again}: {pause.reason}")
+    lines += [f"{one.judge.name}: {reliability_told(one.reliability)}" for one in found if one.reliability]
     if retired:
         lines.append(f"retired, never asked: {', '.join(judge.name for judge in retired)}")
     return lines
+
+
+def reliability_told(known: JudgeReliability) -> str:
+    """One sentence: orders that it obeyed, and how far its scores move when it is asked again."""
+    orders, again = f"orders in answers: {known.obeyed_reason}", f"asked again: {known.repeats_reason}"
+    if known.obeyed is not None:
+        likely = _likely(known.obeyed_low, known.obeyed_high)
+        orders = f"obeys {known.obeyed:.0%} of {known.canaries} orders hidden in answers ({likely})"
+    if known.moved is not None:
+        again = (
+            f"asked again of {known.repeats:,} answers, {known.moved:.0%} of its scores move "
+            f"({_likely(known.moved_low, known.moved_high)}), by {known.noise:.2f} (root mean square)"
+        )
+    if known.self_kappa is not None:
+        again += (
+            f", agreement with itself {known.self_kappa:.2f} ({known.self_kappa_low:.2f} – {known.self_kappa_high:.2f})"
+        )
+    return f"{orders}; {again}"
+
+
+def _likely(low: float | None, high: float | None) -> str:
+    return f"likely {low:.0%} – {high:.0%}"
 
 
 def status_json(found: Sequence[JudgeStatus]) -> list[dict[str, Any]]:
@@ -111,6 +135,7 @@ def _json(one: JudgeStatus) -> dict[str, Any]:
         "daily_budget_usd": judge.daily_budget_usd,
         "booked_today_usd": one.booked_usd,
         "last": asdict(one.answered),
+        "reliability": None if one.reliability is None else one.reliability.model_dump(mode="json"),
         "paused": None
         if pause is None
         else {

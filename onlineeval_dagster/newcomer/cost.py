@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.contracts.events import Response
+from onlineeval_dagster.judges.canaries import CANARIES_A_DAY
 from onlineeval_dagster.judges.rubric import messages
 from onlineeval_dagster.judges.work import WorkItem
 
@@ -27,6 +28,11 @@ class JudgeCost:
     @property
     def own_rate(self) -> float:
         return self.judge.rate or 0.0
+
+    def calls_a_day(self, answers_a_day: float, rate: float) -> float:
+        """Calls a day: the share that is judged, those of it that are judged twice, and the canaries."""
+        judged = answers_a_day * max(rate, self.own_rate)
+        return judged * (1 + self.judge.repeats) + (0 if self.judge.is_local else CANARIES_A_DAY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +57,11 @@ def judge_cost(judge: Judge, answers: Sequence[Response]) -> JudgeCost:
 
 
 def month_usd(costs: Sequence[JudgeCost], *, answers_a_day: float, rate: float) -> float:
-    """US dollars a month where every judge sees this share of the answers, or its own rate where that is higher."""
-    return sum(cost.usd_an_answer * max(rate, cost.own_rate) for cost in costs) * answers_a_day * MONTH_DAYS
+    """US dollars a month where every judge sees this share of the answers, or its own rate where that is higher.
+
+    What is judged twice and the daily canaries are in it.
+    """
+    return sum(cost.usd_an_answer * cost.calls_a_day(answers_a_day, rate) for cost in costs) * MONTH_DAYS
 
 
 def rate_within(costs: Sequence[JudgeCost], *, answers_a_day: float, cap_usd: float) -> float | None:

@@ -234,6 +234,7 @@ def test_what_cannot_change_an_answer_leaves_the_version(tmp_path: Path) -> None
         price=None,
         timeout_seconds=1.0,
         good_from=2,
+        repeat_rate=0.5,
     )
     assert same.version == judge.version
 
@@ -270,6 +271,7 @@ def test_a_judge_file_says_what_the_account_and_the_day_allow(tmp_path: Path) ->
     [
         ("requests_per_minute = 0", r"requests_per_minute must be a number from 1 to .*, got 0"),
         ('tokens_per_minute = "many"', r"tokens_per_minute must be a number from 1 to .*, got 'many'"),
+        ("repeat_rate = 2", r"repeat_rate must be a number from 0 to 1, got 2; 0.02 is the default"),
         ("daily_budget_usd = -1", r"daily_budget_usd must be a number from 0 to .*, got -1"),
         ('reply = "xml"', r"reply must be one of json, text, got 'xml'"),
         ('bare = "yes"', r"bare must be true or false, got 'yes'"),

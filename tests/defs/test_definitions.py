@@ -36,6 +36,8 @@ DEPENDS_ON: dict[str, set[str]] = {
     "selections": {"responses", "signals", "deploys"},
     "verdicts": {"responses", "selections"},
     "judge_comparisons": {"verdicts", "responses"},
+    "judge_trials": set(),
+    "judge_reliability": {"judge_trials", "verdicts", "responses"},
     "coverage": {*(name for name in TABLES if TABLES[name].written_by == "ingest"), "signals"},
     **{name: {name.removeprefix("stg_")} for name in STAGING},
     "selection_outcomes": {"stg_selections", "stg_verdicts"},
@@ -63,7 +65,7 @@ GROUPS = {
     "traces": {"trace_states"},
     "signals": {"signals", "signal_validity", "quality_weights"},
     "sampling": {"selections"},
-    "judges": {"verdicts", "judge_comparisons"},
+    "judges": {"verdicts", "judge_comparisons", "judge_trials", "judge_reliability"},
     "coverage": {"coverage"},
     "staging": STAGING,
     "marts": {
@@ -76,8 +78,11 @@ GROUPS = {
 }
 POOLS = {
     "sources": {"imports"},
-    "lake": {"ingest", "signals", "signal_worth", "selections", "review_tasks", "coverage", "judge_comparisons"},
-    "judges": {"verdicts"},
+    "lake": {
+        *("ingest", "signals", "signal_worth", "selections", "review_tasks", "coverage"),
+        *("judge_comparisons", "judge_reliability"),
+    },
+    "judges": {"verdicts", "judge_trials"},
     "warehouse": {"warehouse", "metric_points", "minute_counts", "deploy_effects", "corrected_points", "daily_report"},
 }
 
@@ -149,6 +154,7 @@ def test_schedules_and_sensors_run_from_the_start() -> None:
         "every_five_minutes": ("*/5 * * * *", running),
         "every_fifteen_minutes": ("*/15 * * * *", running),
         "nightly": ("30 2 * * *", running),
+        "judges_tried": ("45 3 * * *", running),
         "tidying": ("0 3 * * *", running),
         "signals_measured": ("15 4 * * *", running),
         "corrected": ("30 4 * * *", running),

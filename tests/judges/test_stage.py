@@ -4,6 +4,7 @@ import shutil
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from onlineeval_dagster.log.segments import encode, open_log
 from onlineeval_dagster.privacy.policy import load_privacy
 from onlineeval_dagster.sampling.select import select_responses
 from onlineeval_dagster.settings import PACKAGED_CATALOG, Settings
-from tests.fake_endpoint import FakeEndpoint, completion, serving
+from tests.fake_endpoint import FakeEndpoint, Say, completion, serving
 from tests.newcomer.files import REMOTE
 from tests.pipeline import table
 from tests.worlds import NOON, NOW, answer, lake_of, settings_at
@@ -80,6 +81,34 @@ def test_what_is_shed_is_recorded_once_and_never_asked_for_again(tmp_path: Path,
     shed = [row for row in verdicts if row["error_kind"] == "shed"]
     assert {row["cost_usd"] for row in shed} == {None}
     assert all("$0.0002" in row["error"] for row in shed)
+
+
+def test_a_share_of_what_has_its_score_is_judged_once_more_and_once_only(tmp_path: Path, folder: Path) -> None:
+    (folder / "judges" / "tone.md").write_text(
+        REMOTE.replace("[scale]", "repeat_rate = 0.5\n\n[scale]"), encoding="utf-8"
+    )
+    settings, catalog = settings_at(tmp_path / "home"), load_catalog(folder)
+    lake = lake_of(settings, [answer(n, at=NOON - timedelta(minutes=n)) for n in range(40)])
+    numbers = iter(range(10**6))
+
+    def script(number: int, body: dict[str, Any]) -> Say:
+        return completion("?" if next(numbers) == 3 else '{"score": 3}')
+
+    with serving(script) as fake, JudgeState() as state:
+        one_run(settings, catalog, fake, state)
+        assert len(fake.calls) == 40
+        again = pending_work(lake, catalog).again.work.to_pylist()
+        for _ in range(3):
+            one_run(settings, catalog, fake, state)
+    said = [row for row in table(settings, "verdicts") if row["judge"] == "tone"]
+    twice = {row["response_id"] for row in said if row["replicate"] == 1}
+    assert 10 <= len(twice) <= 30, "about half"
+    assert {row["response_id"] for row in again} <= twice
+    assert {row["inclusion_probability"] for row in said} == {1.0}
+    once = Counter(row["response_id"] for row in said if row["replicate"] == 1 and row["score"] is not None)
+    assert set(once.values()) == {1}
+    assert len(fake.calls) == 40 + len(twice) + 1, "each once more, and the one that could not be read"
+    assert {row["replicate"] for row in table(settings, "verdicts") if row["judge"] == "relevance"} == {0}
 
 
 def test_texts_are_redacted_again_before_they_leave(tmp_path: Path, folder: Path) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from onlineeval_dagster.catalog.judge_file import Judge, Price
+from onlineeval_dagster.judges.canaries import CANARIES_A_DAY
 from onlineeval_dagster.newcomer.cost import Audit, judge_cost, month_usd, rate_within
 from tests.worlds import answer
 
@@ -59,8 +60,16 @@ def test_local_judges_need_no_money_and_paid_ones_get_no_rate_without() -> None:
 def test_a_judges_own_rate_is_paid_whatever_the_rate_is() -> None:
     own = [judge_cost(dataclasses.replace(PAID, rate=0.5), [answer(1)])]
     full = month_usd(own, answers_a_day=3_200, rate=1.0)
-    assert month_usd(own, answers_a_day=3_200, rate=0.1) == pytest.approx(full / 2)
+    canaries = CANARIES_A_DAY * 30 * own[0].usd_an_answer
+    assert month_usd(own, answers_a_day=3_200, rate=0.1) - canaries == pytest.approx((full - canaries) / 2)
     assert rate_within(own, answers_a_day=3_200, cap_usd=full / 3) is None
+
+
+def test_what_is_judged_twice_and_the_canaries_are_part_of_the_price() -> None:
+    once, twice = (judge_cost(dataclasses.replace(PAID, repeat_rate=rate), [answer(1)]) for rate in (0.0, 0.5))
+    assert once.calls_a_day(1_000, 0.1) == pytest.approx(100 + CANARIES_A_DAY)
+    assert twice.calls_a_day(1_000, 0.1) == pytest.approx(150 + CANARIES_A_DAY)
+    assert judge_cost(LOCAL, [answer(1)]).calls_a_day(1_000, 0.1) == pytest.approx(100)
 
 
 def test_reviewers_hours_are_the_audited_share_times_the_seconds() -> None:
