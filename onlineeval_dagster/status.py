@@ -43,6 +43,7 @@ def show_status(settings: Settings, *, now: datetime, out: Console) -> None:
 
 def _coverage(settings: Settings, catalog: Catalog) -> Table:
     environments = literals(catalog.sampling.environments)
+    judge = catalog.metrics.metrics[catalog.metrics.headline].judge or ""
     with warehouse_held(
         settings.warehouse_file, wait_seconds=settings.warehouse_wait_seconds, purpose="showing the status"
     ):
@@ -51,7 +52,7 @@ def _coverage(settings: Settings, catalog: Catalog) -> Table:
             f"""
             with checks as (
                 select day, sum(responses) filter (where state = 'done') as judged
-                from marts.judge_coverage group by day
+                from marts.judge_coverage where judge = ? group by day
             )
             select day, sum(responses) as responses, sum(with_implicit) as implicit, sum(with_explicit) as explicit,
                 sum(with_automated) as automated, sum(labelled) as labelled, any_value(judged) as judged
@@ -59,6 +60,7 @@ def _coverage(settings: Settings, catalog: Catalog) -> Table:
             where environment in ({environments})
             group by day order by day desc limit {SHOWN_DAYS}
             """,
+            [judge],
         ).to_pylist()
     table = Table(title="Coverage: answers, and the share of them with …", title_justify="left")
     names = ("day", "answers", "implicit signals", "explicit signals", "automated signals", "AI check", "human check")

@@ -186,6 +186,14 @@ class Catalog:
         return tuple(judge for judge in self.judges if judge.status != "retired")
 
     @property
+    def counted_judges(self) -> tuple[Judge, ...]:
+        """Active ones, and retired ones whose past a metric still tells. Never a shadow: what it says is stored and
+        compared, and reaches no number, page or decision.
+        """
+        told = {metric.judge for metric in self.metrics.metrics.values()}
+        return tuple(j for j in self.judges if j.status == "active" or (j.status == "retired" and j.name in told))
+
+    @property
     def asked_judges(self) -> tuple[Judge, ...]:
         """Live judges that new answers are selected for: remote ones once a budget is confirmed."""
         return tuple(judge for judge in self.live_judges if judge.is_local or self.sampling.budget is not None)
@@ -257,6 +265,11 @@ def _check_references(catalog: Catalog) -> None:
             raise CatalogError(
                 f"metrics.toml: metrics.{name}.judge is {metric.judge!r}, which is no file in judges/; "
                 f"there are {', '.join(names) or 'none'}"
+            )
+        if any(judge.name == metric.judge and judge.status == "shadow" for judge in catalog.judges):
+            raise CatalogError(
+                f"metrics.toml: metrics.{name}.judge is {metric.judge!r}, which is a shadow: it is compared and not "
+                f'counted; write status = "active" in judges/{metric.judge}.md, or take the metric out'
             )
     columns = Counter(name.replace("-", "_") for name in names)
     if twice := next((column for column, count in columns.items() if count > 1), None):

@@ -175,7 +175,7 @@ def dbt_vars_of(catalog: Catalog) -> dict[str, Any]:
                 "version": judge.version,
                 "good_from": judge.good_from,
             }
-            for judge in catalog.live_judges
+            for judge in catalog.counted_judges  # the wall before every number: a shadow has no column
         ],
         "metrics": [
             {
