@@ -33,6 +33,7 @@ from tests.bench.queues import queues
 from tests.bench.redaction import redaction
 from tests.bench.review import review
 from tests.bench.selection import selection
+from tests.bench.series import series
 from tests.bench.signals import conversations, detectors, streaming
 from tests.bench.small import nothing_new, tick
 from tests.bench.track import track
@@ -113,6 +114,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Measured]]] = {
     "endpoint": endpoint,
     "judges": judges,
     "review": review,
+    "series": series,
 }
 
 
