@@ -107,6 +107,11 @@ def load_settings(**overrides: object) -> Settings:
     return settings.model_copy(update={"home": settings.home.absolute(), "catalog": settings.catalog.absolute()})
 
 
+def secret(name: str) -> str | None:
+    """The environment variable of this name; None where it is not set or empty."""
+    return os.environ.get(name, "").strip() or None
+
+
 def with_environment(text: str, *, place: str, escape: Callable[[str], str] = str) -> str:
     """`text` with each `${NAME}` replaced by that environment variable. Raises SettingsError where one is unset."""
 

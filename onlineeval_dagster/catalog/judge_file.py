@@ -23,6 +23,8 @@ TEMPLATE_FIELDS = ("query", "response", "context", "conversation")
 OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens")
 """The parameters by which endpoints bound a reply."""
 
+API_KEY_ENV = "OPENAI_API_KEY"
+
 REPEAT_RATE = 0.02
 """Of 320 judged answers a day six: in four weeks enough to know the noise floor to some tenths of it."""
 
@@ -49,6 +51,8 @@ class Judge:
     scale            score → anchor, ascending, two or more
     good_from        the score from which an answer counts as good
     labels           words a reply may use for a score, such as yes → 3; lower case
+    base_url         address of an OpenAI-compatible endpoint; None: OPENAI_BASE_URL
+    api_key_env      name of the environment variable that holds the endpoint's key
     parameters       sent to the endpoint as they are: temperature, max_tokens, …
     reply            `json`: the endpoint is held to a JSON schema, and the reply to it; `text`: any reply is read
     bare             the prompt is all the model is sent, its texts not fenced: to do again what others did. Strangers'
@@ -61,7 +65,8 @@ class Judge:
     requests_per_minute, tokens_per_minute  what the account may send; None: no limit
     daily_budget_usd what a day (UTC) may cost; what is over it is shed. None: no limit
     timeout_seconds  of one call
-    version          12 hex digits over all that can change an answer: prompt, model, parameters, scale, labels, code
+    version          12 hex digits over all that can change an answer: prompt, model, its address, parameters, scale,
+                     labels, code
     """
 
     name: str
@@ -71,6 +76,8 @@ class Judge:
     good_from: int
     model: str
     labels: Mapping[str, int] = field(default_factory=dict)
+    base_url: str | None = None
+    api_key_env: str = API_KEY_ENV
     parameters: Mapping[str, Any] = field(default_factory=dict)
     price: Price | None = None
     rate: float | None = None
@@ -119,5 +126,6 @@ def _version(judge: Judge) -> str:
     ]
     framing = [judge.reply, judge.bare, judge.system]
     material += framing if framing != ["text", False, None] else []  # judges without them keep their version
+    material += [{"base_url": judge.base_url}] if judge.base_url else []  # a name may be another model elsewhere
     text = json.dumps(material, sort_keys=True, ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast, get_args
+from urllib.parse import urlsplit
 
 from onlineeval_dagster.catalog.judge_file import (
+    API_KEY_ENV,
     LOCAL,
     LOCAL_ALGORITHMS,
     OUTPUT_LIMITS,
@@ -87,6 +89,8 @@ class _Reader:
             good_from=self._good_from(scale),
             model=model,
             labels=self._labels(scale),
+            base_url=self._base_url(),
+            api_key_env=self._api_key_env(),
             parameters=self._parameters(),
             price=self._price(self._checked_local(model)),
             rate=self._rate(),
@@ -142,6 +146,30 @@ class _Reader:
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 1:
             raise self._wrong(f"rate must be in (0, 1], got {rate!r}; write 0.1 for ten percent")
         return float(rate)
+
+    def _base_url(self) -> str | None:
+        if "base_url" not in self.front:
+            return None
+        address = self._text("base_url", "such as https://api.anthropic.com/v1/")
+        try:
+            parts = urlsplit(address)
+        except ValueError as error:
+            raise self._wrong(f"base_url is no address: {error}; write it as https://host/v1") from error
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise self._wrong(f"base_url is no address, got {address!r}; write it as https://host/v1")
+        if parts.username or parts.password:
+            raise self._wrong('base_url holds a password; keys come from the environment: api_key_env = "MY_KEY"')
+        return address
+
+    def _api_key_env(self) -> str:
+        name = self.front.get("api_key_env", API_KEY_ENV)
+        # A key pasted here would be in the file, in its history and in every message: it is not repeated.
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", name):
+            raise self._wrong(
+                "api_key_env must be the name of an environment variable (capitals, digits, _), never the key itself; "
+                'write api_key_env = "ANTHROPIC_API_KEY"'
+            )
+        return name
 
     def _one_of(self, key: str, allowed: tuple[str, ...], default: str = "active") -> str:
         value = self.front.get(key, default)

@@ -7,11 +7,11 @@ from onlineeval_dagster.defs.place import Place, told_plainly
 from onlineeval_dagster.defs.tables import RETRIES, table_spec
 from onlineeval_dagster.errors import JudgeError
 from onlineeval_dagster.judges.answering import problems
-from onlineeval_dagster.judges.client import Endpoint
+from onlineeval_dagster.judges.client import cause_with, endpoint_of
 from onlineeval_dagster.judges.runner import RunSummary
 from onlineeval_dagster.judges.stage import Pending, mark_judged, pending_work, run_judges
 from onlineeval_dagster.judges.state import JudgeState
-from onlineeval_dagster.judges.status import JudgeStatus, cause_with, judge_status, remembered, tick_days
+from onlineeval_dagster.judges.status import JudgeStatus, judge_status, remembered, tick_days
 from onlineeval_dagster.judges.status_shown import status_markdown
 from onlineeval_dagster.lake.ingest import ingest as ingest_log
 from onlineeval_dagster.log.segments import encode, open_log
@@ -59,9 +59,7 @@ def _judge(place: Place, catalog: Catalog, pending: Pending) -> tuple[list[RunSu
             lake,
             catalog,
             pending,
-            endpoint=lambda: Endpoint(
-                base_url=settings.openai_base_url, api_key=settings.openai_api_key, now=place.now
-            ),
+            endpoint=endpoint_of(settings, now=place.now),
             record=lambda said: log.append(b"".join(encode(verdict) for verdict in said)),
             now=place.now,
             state=state,
@@ -93,8 +91,9 @@ def _standing(place: Place) -> list[JudgeStatus]:
     settings, lake, now = place.settings(), place.lake(), place.now()
     with told_plainly():
         catalog = place.catalog()
-        cause = cause_with(settings.openai_base_url, settings.openai_api_key)
-        memory = remembered(settings.judge_state_file, catalog.live_judges, today=now.date(), cause=cause)
+        memory = remembered(
+            settings.judge_state_file, catalog.live_judges, today=now.date(), cause=cause_with(settings)
+        )
         return judge_status(lake, catalog, memory, now=now, days=tick_days(lake))
 
 

@@ -7,7 +7,7 @@ from onlineeval_dagster.defs.quality import contract_checks
 from onlineeval_dagster.defs.tables import RETRIES, table_spec
 from onlineeval_dagster.errors import JudgeError
 from onlineeval_dagster.judges.canaries import canaries_for
-from onlineeval_dagster.judges.client import Endpoint
+from onlineeval_dagster.judges.client import endpoint_of
 from onlineeval_dagster.judges.state import JudgeState
 from onlineeval_dagster.judges.status_shown import reliability_told
 from onlineeval_dagster.judges.trials import latest_reliability, try_judges
@@ -28,9 +28,7 @@ def judge_trials(context: dg.AssetExecutionContext, place: Place) -> dg.Material
             summaries = try_judges(
                 place.lake(),
                 [(judge, canaries_for(judge)) for judge in catalog.asked_judges],
-                endpoint=lambda: Endpoint(
-                    base_url=settings.openai_base_url, api_key=settings.openai_api_key, now=place.now
-                ),
+                endpoint=endpoint_of(settings, now=place.now),
                 now=place.now,
                 state=state,
             )

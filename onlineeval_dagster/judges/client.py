@@ -11,34 +11,52 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from onlineeval_dagster.catalog.judge_file import Judge
+from onlineeval_dagster.catalog.judge_file import API_KEY_ENV, Judge
 from onlineeval_dagster.errors import JudgeError
 from onlineeval_dagster.judges.rubric import reply_schema
 from onlineeval_dagster.judges.state import cause_of
 from onlineeval_dagster.judges.work import Busy, Call, Failure, Messages, Paused, Reply, Token
+from onlineeval_dagster.settings import Settings, secret
 
 _AGAIN = {408, 409, 425, 429}
 _MOST_ALTERNATIVES, _LONGEST_TOKEN = 20, 256
 
 
+EndpointOf = Callable[[Judge], "Endpoint"]
+"""From a judge to where it is asked."""
+
+
 class Endpoint:
     """One OpenAI-compatible endpoint, shared by all judges of a run. Use as `async with`, in one event loop.
 
-    api_key, base_url  from Settings; without a key nothing is ever called
+    api_key, base_url  without a key nothing is ever called
+    key_name, url_name where they come from, for messages
     now                for a Retry-After that is a date
 
     Raises JudgeError without a key or a usable address.
     """
 
     def __init__(
-        self, *, base_url: str, api_key: str | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        *,
+        base_url: str,
+        api_key: str | None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        key_name: str = API_KEY_ENV,
+        url_name: str = "OPENAI_BASE_URL",
     ) -> None:
         if not api_key or not api_key.strip():
             raise JudgeError(
-                'OPENAI_API_KEY: not set, and a judge needs it; set it, or write model = "local/overlap" in the judge '
+                f'{key_name}: not set, and a judge needs it; set it, or write model = "local/overlap" in the judge '
                 "file (an endpoint of your own that asks for no key takes any word)"
             )
-        self._key, self._base_url, self._place, self._now = api_key.strip(), base_url, _host(base_url), now
+        self._key, self._base_url, self._place, self._now = api_key.strip(), base_url, _host(base_url, url_name), now
+        self._key_name, self._url_name = key_name, url_name
+
+    @property
+    def address(self) -> tuple[str, str]:
+        """Judges with the same one share their connections."""
+        return self._base_url, self._key
 
     async def __aenter__(self) -> Self:
         from openai import AsyncOpenAI, DefaultAioHttpClient
@@ -100,9 +118,9 @@ class Endpoint:
         status, code = error.status_code, str(getattr(error, "code", None) or "")
         place = f"HTTP {status} from {self._place}"
         if status in (401, 403):
-            return Paused(reason=f"{place}: the key was refused; correct OPENAI_API_KEY (or its rights)")
+            return Paused(reason=f"{place}: the key was refused; correct {self._key_name} (or its rights)")
         if status == 404:
-            remedy = "correct `model` in the judge file, or OPENAI_BASE_URL"
+            remedy = f"correct `model` in the judge file, or {self._url_name}"
             return Paused(reason=f"{place}: there is no model {judge.model!r}; {remedy}")
         if code == "insufficient_quota":
             return Paused(reason=f"{place}: the account's quota is used up; add credit or lower the rates")
@@ -118,6 +136,35 @@ class Endpoint:
             return failed
         wait = retry_after(error.response.headers, now=self._now())
         return Busy(failure=failed, is_limit=status == 429 or wait is not None, wait_seconds=wait)
+
+
+def endpoint_of(settings: Settings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> EndpointOf:
+    """Where each judge is asked: what its file says, else OPENAI_BASE_URL with OPENAI_API_KEY.
+
+    What it gives raises JudgeError where the judge's key is not set, or an address is none.
+    """
+    return lambda judge: Endpoint(
+        base_url=judge.base_url or settings.openai_base_url,
+        api_key=_key(settings, judge),
+        now=now,
+        key_name=judge.api_key_env,
+        url_name=f"base_url in judges/{judge.name}.md" if judge.base_url else "OPENAI_BASE_URL",
+    )
+
+
+def cause_with(settings: Settings) -> Callable[[Judge], str | None]:
+    """What a refusal of a judge may rest on here and now; None without its key, when no pause can be over.
+
+    What it gives raises JudgeError where an address is none.
+    """
+    endpoint = endpoint_of(settings)
+    return lambda judge: endpoint(judge).cause(judge) if _key(settings, judge) else None
+
+
+def _key(settings: Settings, judge: Judge) -> str | None:
+    if judge.api_key_env != API_KEY_ENV:
+        return secret(judge.api_key_env)
+    return (settings.openai_api_key or "").strip() or None
 
 
 def _extra(judge: Judge) -> dict[str, Any]:
@@ -206,13 +253,13 @@ def _since(started: float) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def _host(base_url: str) -> str:
+def _host(base_url: str, name: str) -> str:
     """Host and port, for messages: an address may carry a password, which no message may."""
     try:
         parts = urlsplit(base_url)
         port = f":{parts.port}" if parts.port else ""
     except ValueError as error:
-        raise JudgeError("OPENAI_BASE_URL: not an address; write it as https://host/v1") from error
+        raise JudgeError(f"{name}: not an address; write it as https://host/v1") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise JudgeError("OPENAI_BASE_URL: not an address; write it as https://host/v1")
+        raise JudgeError(f"{name}: not an address; write it as https://host/v1")
     return f"{parts.hostname}{port}"

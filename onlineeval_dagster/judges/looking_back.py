@@ -9,7 +9,7 @@ from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.events import Verdict
 from onlineeval_dagster.judges.backfill import Plan, expected_usd, judged_before, plan_backfill, usd_allowed
-from onlineeval_dagster.judges.client import Endpoint
+from onlineeval_dagster.judges.client import EndpointOf, endpoint_of
 from onlineeval_dagster.judges.runner import judge_all
 from onlineeval_dagster.judges.stage import items_of
 from onlineeval_dagster.judges.state import JudgeState
@@ -57,7 +57,7 @@ def look_back(
     days: int,
     limit: int,
     now: Callable[[], datetime],
-    endpoint: Callable[[], Endpoint] | None = None,
+    endpoint: EndpointOf | None = None,
 ) -> LookedBack:
     """Judge up to `limit` stored answers of the last `days` that another version judged, newest first.
 
@@ -65,7 +65,7 @@ def look_back(
     before anything is planned; at most the calls in flight are paid for twice. What money does not allow is left for
     another call, without a verdict. Raises JudgeError without a key, LakeError where a tick judges for too long.
     """
-    ask = endpoint or (lambda: Endpoint(base_url=settings.openai_base_url, api_key=settings.openai_api_key, now=now))
+    ask = endpoint or endpoint_of(settings, now=now)
     lake, done, tried = (
         Lake(settings.lake_folder),
         LookedBack(judge=judge.name, judge_version=judge.version),
@@ -116,7 +116,7 @@ def _judge(
     plan: Plan,
     before: LookedBack,
     *,
-    endpoint: Callable[[], Endpoint],
+    endpoint: EndpointOf,
     now: Callable[[], datetime],
 ) -> LookedBack:
     """Put the plan to its judge. An answer that the day's money does not reach gets no verdict: it waits."""

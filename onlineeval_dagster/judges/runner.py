@@ -6,7 +6,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, islice
@@ -14,8 +14,9 @@ from typing import Any, TypeVar, get_args
 
 from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.contracts.events import Verdict
+from onlineeval_dagster.errors import JudgeError
 from onlineeval_dagster.judges.asking import Asking, CallModel
-from onlineeval_dagster.judges.client import Endpoint
+from onlineeval_dagster.judges.client import Endpoint, EndpointOf
 from onlineeval_dagster.judges.local import score
 from onlineeval_dagster.judges.pace import Pace, pace_of
 from onlineeval_dagster.judges.purse import Purse
@@ -58,7 +59,7 @@ class RunSummary:
 def judge_all(
     tasks: Iterable[tuple[Judge, Iterable[WorkItem]]],
     *,
-    endpoint: Callable[[], Endpoint],
+    endpoint: EndpointOf,
     record: Record,
     now: Callable[[], datetime],
     state: JudgeState | None = None,
@@ -68,9 +69,10 @@ def judge_all(
 ) -> list[RunSummary]:
     """Run every judge over its work, local ones first, the others side by side; one summary a judge, in this order.
 
-    `endpoint` is called only when a judge needs one, after the local ones are done: a missing key costs them nothing.
+    `endpoint` is called only for judges that need one, after the local ones are done: a missing key costs them nothing,
+    and the remote ones that have theirs neither. Where all of them lack it, JudgeError is raised.
     `state` is what they remember between runs, nothing by default; `redact` is put on every text that leaves.
-    Raises JudgeError from there, and whatever `record` raises, when the calls in flight have been cancelled.
+    Raises also whatever `record` raises, when the calls in flight have been cancelled.
     """
     tasks, rng = list(tasks), rng or random.Random()
     local = [task for task in tasks if task[0].is_local]
@@ -94,12 +96,16 @@ def judge_all(
         )
         return await run.over(iter(work), opened.call)
 
-    async def side_by_side(opened: Endpoint, memory: JudgeState) -> list[RunSummary]:
-        async with opened:
-            return await _all_or_none(one(judge, work, opened, memory) for judge, work in remote)
+    async def side_by_side(memory: JudgeState) -> list[RunSummary]:
+        async with AsyncExitStack() as stack:
+            opened = {address: await stack.enter_async_context(one) for address, one in doors.items()}
+            return await _all_or_none(one(judge, work, opened[at[judge.name]], memory) for judge, work in reached)
 
+    at, doors, refused = _doors([judge for judge, _ in remote], endpoint)
+    reached = [task for task in remote if task[0].name in at]
     with nullcontext(state) if state else JudgeState() as memory:
-        return summaries + asyncio.run(side_by_side(endpoint(), memory))
+        done = {summary.judge: summary for summary in asyncio.run(side_by_side(memory))}
+    return summaries + [done.get(judge.name) or refused[judge.name] for judge, _ in remote]
 
 
 async def run_judge(
@@ -133,6 +139,31 @@ async def run_judge(
             new_boundary=new_boundary,
         )
         return await run.over(iter(work), call)
+
+
+def _doors(
+    judges: Iterable[Judge], endpoint: EndpointOf
+) -> tuple[dict[str, tuple[str, str]], dict[tuple[str, str], Endpoint], dict[str, RunSummary]]:
+    """The address of each judge by name, an endpoint an address, and a summary of each that has none.
+
+    Raises JudgeError where none of them has one.
+    """
+    at: dict[str, tuple[str, str]] = {}
+    doors: dict[tuple[str, str], Endpoint] = {}
+    refused: dict[str, RunSummary] = {}
+    error = None
+    for judge in judges:
+        try:
+            door = endpoint(judge)
+        except JudgeError as found:
+            refused[judge.name] = RunSummary(judge=judge.name, judge_version=judge.version, paused_reason=str(found))
+            error = error or found
+        else:
+            at[judge.name] = door.address
+            doors.setdefault(door.address, door)
+    if error is not None and not at:
+        raise error
+    return at, doors, refused
 
 
 async def _all_or_none(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

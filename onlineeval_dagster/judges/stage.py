@@ -11,7 +11,7 @@ from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.tables import TABLES
 from onlineeval_dagster.errors import JudgeError
-from onlineeval_dagster.judges.client import Endpoint
+from onlineeval_dagster.judges.client import EndpointOf
 from onlineeval_dagster.judges.rubric import Redact, unchanged
 from onlineeval_dagster.judges.runner import Record, RunSummary, judge_all
 from onlineeval_dagster.judges.state import JudgeState
@@ -114,7 +114,7 @@ def run_judges(
     catalog: Catalog,
     pending: Pending,
     *,
-    endpoint: Callable[[], Endpoint],
+    endpoint: EndpointOf,
     record: Record,
     now: Callable[[], datetime],
     state: JudgeState | None = None,

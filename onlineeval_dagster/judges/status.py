@@ -15,7 +15,6 @@ import pyarrow as pa
 from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.trials import JudgeReliability
-from onlineeval_dagster.judges.client import Endpoint
 from onlineeval_dagster.judges.state import JudgeState, Pause
 from onlineeval_dagster.judges.trials import latest_reliability
 from onlineeval_dagster.lake.delta import Lake
@@ -132,32 +131,28 @@ def judge_status(
 
 
 def remembered(
-    file: Path, judges: Iterable[Judge], *, today: date, cause: Callable[[Judge], str] | None = None
+    file: Path, judges: Iterable[Judge], *, today: date, cause: Callable[[Judge], str | None] | None = None
 ) -> Memory:
     """What the judges' state says; nothing where the file is not there, which reading never makes.
 
-    `cause` is Endpoint.cause: a pause that rests on another key, address or judge file is over. Without it all count.
+    `cause` says what a refusal may rest on now (`cause_with` of judges/client.py): a pause that rests on another key,
+    address or judge file is over. Where it says None, or is none, every pause counts.
     Raises JudgeError where the file cannot be read.
     """
     if not file.exists():
         return Memory()
     judges = list(judges)
     with JudgeState(file) as state:
-        standing = {pause.judge: pause for pause in state.pauses()}
-        if cause is not None:
-            standing = {judge.name: state.pause_of(judge.name, cause=cause(judge)) for judge in judges}
+        any_pause = {pause.judge: pause for pause in state.pauses()}
+        now_rests_on = {judge.name: cause(judge) if cause else None for judge in judges}
+        standing = {
+            name: any_pause.get(name) if on is None else state.pause_of(name, cause=on)
+            for name, on in now_rests_on.items()
+        }
         return Memory(
             pauses={name: pause for name, pause in standing.items() if pause is not None},
             booked_usd={judge.name: state.spent(judge.name, today) for judge in judges},
         )
-
-
-def cause_with(base_url: str, api_key: str | None) -> Callable[[Judge], str] | None:
-    """What a refusal may rest on here and now, for `remembered`; None without a key, when no pause can be over.
-
-    Raises JudgeError where `base_url` is no address.
-    """
-    return Endpoint(base_url=base_url, api_key=api_key).cause if api_key and api_key.strip() else None
 
 
 def tick_days(lake: Lake) -> frozenset[date]:

@@ -16,7 +16,7 @@ from onlineeval_dagster.contracts.arrow import from_table, to_table
 from onlineeval_dagster.contracts.events import Verdict
 from onlineeval_dagster.contracts.tables import DAY
 from onlineeval_dagster.contracts.trials import JudgeReliability, JudgeTrial
-from onlineeval_dagster.judges.client import Endpoint
+from onlineeval_dagster.judges.client import EndpointOf
 from onlineeval_dagster.judges.runner import RunSummary, judge_all
 from onlineeval_dagster.judges.state import JudgeState
 from onlineeval_dagster.judges.work import WorkItem
@@ -82,7 +82,7 @@ def try_judges(
     lake: Lake,
     asked: Iterable[tuple[Judge, TrialSet]],
     *,
-    endpoint: Callable[[], Endpoint],
+    endpoint: EndpointOf,
     now: Callable[[], datetime],
     state: JudgeState | None = None,
 ) -> list[RunSummary]:

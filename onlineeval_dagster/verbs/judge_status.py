@@ -16,7 +16,8 @@ def status(
 ) -> None:
     """What waits, what was done today and in 7 days, what it cost and how long it took; who is paused, and why."""
     from onlineeval_dagster.catalog.load import load_catalog
-    from onlineeval_dagster.judges.status import cause_with, judge_status, remembered
+    from onlineeval_dagster.judges.client import cause_with
+    from onlineeval_dagster.judges.status import judge_status, remembered
     from onlineeval_dagster.judges.status_shown import notes, status_json, status_table
     from onlineeval_dagster.lake.delta import Lake
     from onlineeval_dagster.newcomer.waiting import waiting_for_budget
@@ -27,7 +28,7 @@ def status(
         settings.judge_state_file,
         catalog.live_judges,
         today=now.date(),
-        cause=cause_with(settings.openai_base_url, settings.openai_api_key),
+        cause=cause_with(settings),
     )
     found = judge_status(Lake(settings.lake_folder), catalog, memory, now=now)
     if as_json:

@@ -251,6 +251,33 @@ def test_a_price_is_per_million_tokens() -> None:
     assert price.of(None, None) == 0
 
 
+OWN = 'base_url = "https://api.anthropic.com/v1/"\napi_key_env = "ANTHROPIC_API_KEY"\n'
+
+
+def test_a_judge_may_have_an_endpoint_and_a_key_of_its_own(tmp_path: Path) -> None:
+    judge = load_judge(written(tmp_path, FRONT + OWN))
+    plain = load_judge(written(tmp_path, name="plain.md"))
+    assert (judge.base_url, judge.api_key_env) == ("https://api.anthropic.com/v1/", "ANTHROPIC_API_KEY")
+    assert (plain.base_url, plain.api_key_env) == (None, "OPENAI_API_KEY")
+    assert judge.version != plain.version, "the same name may be another model there"
+    assert dataclasses.replace(plain, api_key_env="OTHER_KEY").version == plain.version
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('base_url = "anthropic.com"', r"base_url is no address, got 'anthropic\.com'; write it as https://host/v1"),
+        ('base_url = "https://me:pass@host/v1"', r"base_url holds a password; keys come from the environment"),
+        ("base_url = 1", r"base_url must be a text"),
+        ('api_key_env = "sk-ant-1234"', r"api_key_env must be the name of an environment variable .*, never the key"),
+    ],
+)
+def test_an_endpoint_that_makes_no_sense_is_one_error_without_the_secret(tmp_path: Path, line: str, told: str) -> None:
+    with pytest.raises(CatalogError, match=rf"judges/tone\.md: {told}") as raised:
+        load_judge(written(tmp_path, FRONT + line + "\n"))
+    assert "pass@" not in str(raised.value) and "sk-ant" not in str(raised.value)
+
+
 LIMITS = """reply = "json"
 requests_per_minute = 500
 tokens_per_minute = 200_000

@@ -54,7 +54,7 @@ def run(settings: Settings, catalog: Catalog, fake: FakeEndpoint, *, limit: int 
         days=28,
         limit=limit,
         now=lambda: NOW,
-        endpoint=lambda: Endpoint(base_url=fake.base_url, api_key="k"),
+        endpoint=lambda judge: Endpoint(base_url=fake.base_url, api_key="k"),
     )
 
 
@@ -211,7 +211,8 @@ from onlineeval_dagster.settings import load_settings
 
 base_url, home, catalog = sys.argv[1], Path(sys.argv[2]), load_catalog(Path(sys.argv[3]))
 look_back(load_settings(home=home), catalog, judge_to_ask(catalog, "tone"), days=28, limit=200,
-          now=lambda: datetime(2026, 11, 20, tzinfo=UTC), endpoint=lambda: Endpoint(base_url=base_url, api_key="k"))
+          now=lambda: datetime(2026, 11, 20, tzinfo=UTC),
+          endpoint=lambda judge: Endpoint(base_url=base_url, api_key="k"))
 """
 
 

@@ -29,7 +29,7 @@ work = (WorkItem(response_id=name, response_at=at, query="q", response=name) for
 def record(verdicts):
     os.write(file, "".join(f"{verdict.response_id} {verdict.event_id}\\n" for verdict in verdicts).encode())
 
-judge_all([(judge, work)], endpoint=lambda: Endpoint(base_url=base_url, api_key="k"),
+judge_all([(judge, work)], endpoint=lambda judge: Endpoint(base_url=base_url, api_key="k"),
           record=record, now=lambda: at)
 """
 

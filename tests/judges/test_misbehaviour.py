@@ -73,7 +73,7 @@ class World:
         judges = [self.judge, FINE]
         summaries = judge_all(
             [(judge, list(self.pending(judge))) for judge in judges],
-            endpoint=lambda: Endpoint(base_url=self.fake.base_url, api_key=self.key),
+            endpoint=lambda judge: Endpoint(base_url=self.fake.base_url, api_key=self.key),
             record=self.verdicts.extend,
             now=lambda: self.now,
             state=self.state,

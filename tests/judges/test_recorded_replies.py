@@ -50,7 +50,7 @@ def judged(judge: Judge, recorded: list[Row], work: Iterator[WorkItem]) -> list[
     with serving(replaying(replies)) as fake:
         judge_all(
             [(judge, work)],
-            endpoint=lambda: Endpoint(base_url=fake.base_url, api_key="k"),
+            endpoint=lambda judge: Endpoint(base_url=fake.base_url, api_key="k"),
             record=verdicts.extend,
             now=lambda: NOW,
         )

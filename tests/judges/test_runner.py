@@ -14,10 +14,11 @@ import pytest
 from onlineeval_dagster.catalog.judge_file import Judge, Price
 from onlineeval_dagster.contracts.events import Verdict
 from onlineeval_dagster.errors import JudgeError, LogError
-from onlineeval_dagster.judges.client import Endpoint
+from onlineeval_dagster.judges.client import Endpoint, EndpointOf, endpoint_of
 from onlineeval_dagster.judges.runner import LOCAL_CHUNK, RunSummary, judge_all, run_judge
 from onlineeval_dagster.judges.verdicts import verdict_id
 from onlineeval_dagster.judges.work import Call, Failure, Paused, Reply, WorkItem
+from onlineeval_dagster.settings import load_settings
 from tests.fake_endpoint import Say, completion, refusal, serving
 
 QUICK: dict[str, Any] = {"rng": random.Random(1), "first_wait": 0.001}
@@ -227,8 +228,8 @@ def test_local_verdicts_come_in_chunks_and_cost_nothing() -> None:
     assert (summary.done, summary.cost_usd, summary.input_tokens) == (1200, 0.0, 0)
 
 
-def real(base_url: str, key: str | None = "sk-secret") -> Callable[[], Endpoint]:
-    return lambda: Endpoint(base_url=base_url, api_key=key)
+def real(base_url: str, key: str | None = "sk-secret") -> EndpointOf:
+    return lambda judge: Endpoint(base_url=base_url, api_key=key)
 
 
 def test_judges_go_on_when_one_of_them_is_paused() -> None:
@@ -262,8 +263,38 @@ def test_a_missing_key_costs_the_local_judges_nothing() -> None:
     assert [verdict.judge for verdict in verdicts] == ["relevance"] * 5
 
 
+def test_each_judge_is_asked_at_its_own_endpoint_with_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTHER_KEY", "sk-other")
+    verdicts: list[Verdict] = []
+    with serving(lambda number, body: completion(GOOD)) as one, serving(lambda number, body: completion(GOOD)) as two:
+        settings = load_settings(OPENAI_BASE_URL=one.base_url, OPENAI_API_KEY="sk-first")
+        other = replace(REMOTE, name="other", base_url=two.base_url, api_key_env="OTHER_KEY")
+        lost = replace(REMOTE, name="lost", base_url=two.base_url, api_key_env="UNSET_KEY")
+        first, second, third = judge_all(
+            [(REMOTE, items(3)), (lost, items(3)), (other, items(4))],
+            endpoint=endpoint_of(settings),
+            record=verdicts.extend,
+            now=lambda: NOW,
+            **QUICK,
+        )
+    assert (first.done, second.done, third.done) == (3, 0, 4)
+    assert second.paused_reason is not None and second.paused_reason.startswith("UNSET_KEY: not set")
+    assert (set(one.keys), set(two.keys)) == ({"Bearer sk-first"}, {"Bearer sk-other"})
+    assert "sk-" not in repr(verdicts)
+
+
+def test_a_refused_key_is_told_by_the_name_of_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTHER_KEY", "sk-other")
+    with serving(lambda number, body: refusal(401)) as fake:
+        judge = replace(REMOTE, base_url=fake.base_url, api_key_env="OTHER_KEY")
+        ask = endpoint_of(load_settings(OPENAI_API_KEY=None))
+        (summary,) = judge_all([(judge, items(50))], endpoint=ask, record=lambda said: None, now=lambda: NOW, **QUICK)
+        assert len(fake.calls) <= judge.max_in_flight, "no storm of calls with a wrong key"
+    assert "correct OTHER_KEY" in (summary.paused_reason or "")
+
+
 def test_local_judges_need_no_endpoint() -> None:
-    def never() -> Endpoint:
+    def never(judge: Judge) -> Endpoint:
         raise AssertionError("an endpoint was opened")
 
     summaries = judge_all([(LOCAL, items(5))], endpoint=never, record=lambda v: None, now=lambda: NOW)

@@ -49,7 +49,7 @@ def one_run(settings: Settings, catalog: Catalog, fake: FakeEndpoint, state: Jud
             lake,
             catalog,
             pending,
-            endpoint=lambda: Endpoint(base_url=fake.base_url, api_key="k"),
+            endpoint=lambda judge: Endpoint(base_url=fake.base_url, api_key="k"),
             record=lambda said: log.append(b"".join(encode(verdict) for verdict in said)),
             now=lambda: NOW,
             state=state,

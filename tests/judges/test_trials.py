@@ -14,10 +14,11 @@ from onlineeval_dagster.contracts.tables import DAY
 from onlineeval_dagster.contracts.trials import JudgeTrial
 from onlineeval_dagster.errors import JudgeError
 from onlineeval_dagster.judges.canaries import CANARIES_A_DAY, CONTROL, canaries_for, carrier_of
-from onlineeval_dagster.judges.client import Endpoint
+from onlineeval_dagster.judges.client import Endpoint, endpoint_of
 from onlineeval_dagster.judges.state import JudgeState
 from onlineeval_dagster.judges.trials import BATCH, Due, TrialItem, TrialSet, due_trials, read_trials, try_judges
 from onlineeval_dagster.lake.delta import Lake
+from onlineeval_dagster.settings import load_settings
 from tests.fake_endpoint import FakeEndpoint, Say, completion, refusal, serving
 from tests.worlds import NOW
 
@@ -39,7 +40,7 @@ def tried(lake: Lake, judge: Judge, fake: FakeEndpoint, *, day: int = 0, state: 
     try_judges(
         lake,
         [(judge, canaries_for(judge))],
-        endpoint=lambda: Endpoint(base_url=fake.base_url, api_key="k"),
+        endpoint=lambda judge: Endpoint(base_url=fake.base_url, api_key="k"),
         now=lambda: NOW + timedelta(days=day),
         state=state,
     )
@@ -107,7 +108,7 @@ def test_a_new_version_begins_anew_and_says_what_each_trial_cost(tmp_path: Path)
 def test_an_embedded_judge_is_asked_for_the_whole_set_once(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
 
-    def never() -> Endpoint:
+    def never(judge: Judge) -> Endpoint:
         raise AssertionError("an endpoint was opened")
 
     for _ in range(2):
@@ -123,7 +124,7 @@ def test_a_paused_judge_is_not_asked_and_a_missing_key_costs_the_local_ones_noth
     assert rows_of(lake) == []
     both = [(judge, canaries_for(judge)) for judge in (PAID, LOCAL)]
     with pytest.raises(JudgeError, match="OPENAI_API_KEY"):
-        try_judges(lake, both, endpoint=lambda: Endpoint(base_url="http://127.0.0.1:9", api_key=None), now=lambda: NOW)
+        try_judges(lake, both, endpoint=endpoint_of(load_settings(OPENAI_API_KEY=None)), now=lambda: NOW)
     assert {row["judge"] for row in rows_of(lake)} == {"near"}
 
 
@@ -160,7 +161,7 @@ def test_other_sets_use_the_same_table_and_bring_what_is_known_to_be_right(tmp_p
         try_judges(
             lake,
             [(PAID, gold)],
-            endpoint=lambda: Endpoint(base_url=fake.base_url, api_key="k"),
+            endpoint=lambda judge: Endpoint(base_url=fake.base_url, api_key="k"),
             now=lambda: NOW,
         )
     found = read_trials(lake, trial_set="gold", since=NOW).to_pylist()

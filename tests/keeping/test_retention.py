@@ -144,7 +144,7 @@ def test_a_text_that_is_gone_is_neither_scored_nor_judged(settings):
         lake,
         CATALOG,
         pending_work(lake, CATALOG),
-        endpoint=lambda: Endpoint(base_url="http://127.0.0.1:9", api_key=None),
+        endpoint=lambda judge: Endpoint(base_url="http://127.0.0.1:9", api_key=None),
         record=judged.extend,
         now=lambda: NOW,
     )

@@ -53,7 +53,7 @@ def judged(lake: Lake, catalog: Catalog, fake: FakeEndpoint) -> list[tuple[str, 
         lake,
         catalog,
         pending_work(lake, catalog),
-        endpoint=lambda: Endpoint(base_url=fake.base_url, api_key="k"),
+        endpoint=lambda judge: Endpoint(base_url=fake.base_url, api_key="k"),
         record=verdicts.extend,
         now=lambda: NOW,
     )
