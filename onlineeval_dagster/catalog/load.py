@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from onlineeval_dagster.catalog.entry import Entry, Name
 from onlineeval_dagster.catalog.experiment_file import Experiments, load_experiments
+from onlineeval_dagster.catalog.gold_file import Gold, GoldItem, check_gold
 from onlineeval_dagster.catalog.judge_file import PLACEHOLDER, Judge
 from onlineeval_dagster.catalog.judge_reading import load_judges
 from onlineeval_dagster.catalog.privacy_file import PrivacyFile
@@ -179,6 +180,7 @@ class Catalog:
     metrics: Metrics
     traces: Traces = field(default_factory=Traces)
     retention: Retention = field(default_factory=Retention)
+    gold: tuple[GoldItem, ...] = ()
     experiments: Experiments = field(default_factory=Experiments)
 
     @property
@@ -241,9 +243,11 @@ def load_catalog(folder: Path) -> Catalog:
         metrics=metrics,
         traces=read_file(folder / "traces.toml", Traces) if (folder / "traces.toml").exists() else Traces(),
         retention=load_retention(folder),
+        gold=read_file(folder / "gold.toml", Gold).gold if (folder / "gold.toml").exists() else (),
         experiments=load_experiments(folder, metrics.metrics),
     )
     _check_references(catalog)
+    check_gold(catalog.gold, judges)
     _check_private(catalog.live_judges, load_privacy_file(folder).judges.private)
     return catalog
 

@@ -15,6 +15,7 @@ REVIEW = "review"
 RESERVED = ("flagged", "new_version", "normal", "late", TARGETED, REVIEW)
 MINUTES_A_DAY = 1440
 TARGETED_A_DAY = 20
+GOLD_SHARE = 0.05
 
 
 class Stratum(Entry):
@@ -69,12 +70,14 @@ class Review(Entry):
 
     raters          by axis: how many people look at the same answer; one where none is named
     targeted_a_day  answers a day at most that look wrong, shown beside the random ones and in no estimate
+    gold_share      share of what a person is shown whose right score is known, as long as there is any: in no estimate
     """
 
     rate: Rate
     # Not part of the version either: they change no chance.
     raters: dict[str, Annotated[int, Field(ge=1, le=20)]] = Field(default_factory=dict, exclude=True)
     targeted_a_day: int = Field(default=TARGETED_A_DAY, ge=0, le=10_000, exclude=True)
+    gold_share: float = Field(default=GOLD_SHARE, ge=0, le=0.5, exclude=True)
 
 
 class Pace(Entry):

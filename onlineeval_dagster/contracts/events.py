@@ -107,7 +107,7 @@ class Label(LogEvent):
     score                  on the axis's scale (1–3 unless the judge file says otherwise)
     response_at            when the response occurred; places the row on its response's day
     inclusion_probability  of the response in the review sample; None where no design is stated: shown, never estimated
-    stream                 `audit` (random) or `targeted`
+    stream                 `audit` (random), `targeted`, or `gold`: the right score was known, in no estimate
     """
 
     kind: Literal["label"] = "label"
@@ -117,7 +117,7 @@ class Label(LogEvent):
     reviewer: Key
     response_at: Instant | None = None
     inclusion_probability: Probability | None = None
-    stream: Literal["audit", "targeted"] | None = None
+    stream: Literal["audit", "targeted", "gold"] | None = None
     note: str | None = None
 
 

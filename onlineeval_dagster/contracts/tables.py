@@ -215,6 +215,20 @@ TABLES: dict[str, Table] = {
             description="What people are asked to look at: the random audit, and what looks wrong, never mixed.",
         ),
         Table(
+            name="gold_answers",
+            contract=review.GoldAnswer,
+            key=("response_id", "axis"),
+            day_of=("response_at",),
+            description="Answers whose right score is known: mixed in among people's tasks, put to judges every week.",
+        ),
+        Table(
+            name="reviewer_quality",
+            contract=review.ReviewerQuality,
+            key=("day", "reviewer", "axis"),
+            day_of=("computed_at",),
+            description="How each person's labels stand: agreement with others, gold answers, time, with ranges.",
+        ),
+        Table(
             name="corrected_points",
             contract=corrected.CorrectedPoint,
             key=("metric", "judge_version", "grain", "as_of", "slice", "slice_value"),

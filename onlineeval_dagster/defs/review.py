@@ -13,7 +13,11 @@ from onlineeval_dagster.review.tasks import plan_tasks, undrawn_labels
 
 POINTS = table_spec("corrected_points", group="review", deps=["response_facts", "labels"], by_day=True)
 
-TASKS = table_spec("review_tasks", group="review", deps=["responses", "selections", "signals", "verdicts", "labels"])
+TASKS = table_spec(
+    "review_tasks",
+    group="review",
+    deps=["responses", "selections", "signals", "verdicts", "labels", "gold_answers"],
+)
 
 
 @dg.multi_asset(specs=[TASKS], retry_policy=RETRIES, pool="lake")

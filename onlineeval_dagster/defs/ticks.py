@@ -22,7 +22,7 @@ EVERYTHING = (
     - REPORTS
     - dg.AssetSelection.assets("imports")
     - dg.AssetSelection.assets("signal_validity", "quality_weights", "corrected_points", "judge_comparisons")
-    - dg.AssetSelection.assets("judge_trials", "judge_reliability")
+    - dg.AssetSelection.assets("judge_trials", "judge_reliability", "reviewer_quality")
 )
 
 tick = dg.define_asset_job(

@@ -5,6 +5,9 @@
     full     tasks that as many have answered here as are asked: without it each page would count through all of them
     skips    tasks that somebody does not want to see for a day
 
+Now and then the next task is a gold one, whose right score is known: by a hash of the person and how many they have
+answered, so that nobody can count it out.
+
 It can be lost: tasks in hand are then given out anew. The labels are in the log.
 """
 
@@ -18,7 +21,9 @@ from pathlib import Path
 from typing import Self
 
 from onlineeval_dagster.errors import ReviewError, TaskRefused
+from onlineeval_dagster.review.gold import GOLD
 from onlineeval_dagster.review.shown import Progress, Task
+from onlineeval_dagster.sampling.chance import unit_interval
 
 LEASE = timedelta(minutes=15)
 SKIPPED_FOR = timedelta(days=1)
@@ -51,11 +56,13 @@ select reviewer from published.known where task = tasks.task
 union select reviewer from ratings where task = tasks.task
 union select reviewer from leases where task = tasks.task and not closed and until > :now
 """
+# Gold tasks have places below 0.
 _CANDIDATES = f"""
 select task
 from published.tasks
 where
-    not exists (select 1 from full where task = tasks.task and raters = tasks.raters)
+    place >= :place and place < :place + 1
+    and not exists (select 1 from full where task = tasks.task and raters = tasks.raters)
     and not exists (select 1 from skips where task = tasks.task and reviewer = :me and until > :now)
     and not exists (select 1 from ratings where task = tasks.task and reviewer = :me)
     and not exists (select 1 from published.known where task = tasks.task and reviewer = :me)
@@ -109,10 +116,10 @@ class Desk:
             if held is None:
                 if not self._has_tasks():
                     return None
-                row = self._state.execute(_CANDIDATES, self._said(reviewer, now, most=1)).fetchone()
-                if row is None:
+                task = self._next(reviewer, now)
+                if task is None:
                     return None
-                held = self._give(row["task"], reviewer, now)
+                held = self._give(task, reviewer, now)
             else:
                 self._prolong(held, now)
             return self._task(held)
@@ -198,9 +205,22 @@ class Desk:
             ).fetchone()
             left = 0
             if done < A_DAY and self._has_tasks():
-                said = self._said(reviewer, now, most=A_DAY - done)
+                said = self._said(reviewer, now, most=A_DAY - done, place=0)
                 (left,) = self._state.execute(f"select count(*) from ({_CANDIDATES})", said).fetchone()
         return Progress(done=done, of=done + left)
+
+    def _next(self, reviewer: str, now: datetime) -> str | None:
+        """The next task for somebody; a gold one at its turns, as long as others wait as well."""
+        row = self._state.execute(_CANDIDATES, self._said(reviewer, now, most=1, place=0)).fetchone()
+        if row is not None and self._is_golds_turn(reviewer):
+            gold = self._state.execute(_CANDIDATES, self._said(reviewer, now, most=1, place=-1)).fetchone()
+            row = gold or row
+        return row["task"] if row else None
+
+    def _is_golds_turn(self, reviewer: str) -> bool:
+        (count,) = self._state.execute("select count(*) from ratings where reviewer = ?", (reviewer,)).fetchone()
+        row = self._state.execute("select gold_share from published.mixing").fetchone()
+        return row is not None and unit_interval(f"{reviewer}:{count}", GOLD) < row["gold_share"]
 
     def _has_tasks(self) -> bool:
         if not self._is_attached and self._tasks.exists():

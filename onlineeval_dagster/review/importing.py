@@ -26,7 +26,9 @@ qualify row_number() over (partition by response_id order by received_at, log_se
 """
 _LABELS_SQL = f"""
 select labels.*, {", ".join(TEXTS)}
-from ({first_rows("labels")}) as labels left join ({_TEXTS_SQL}) as answers using (response_id)
+from ({first_rows("labels")}) as labels
+left join ({_TEXTS_SQL}) as answers using (response_id)
+where stream is distinct from 'gold'
 order by response_id, axis, occurred_at, event_id
 """
 _TASKS_SQL = f"""
@@ -54,7 +56,7 @@ class Judged:
 
 
 def labels_of(lake: Lake) -> Iterator[Row]:
-    """Every label of the lake with its answer's texts; of one person's on an answer all, in order of time."""
+    """Every label but those on gold, with its answer's texts; of one person's on an answer all, in order of time."""
     tables = {"labels": None, "responses": lake.days("labels")}
     for row in rows(lake, _LABELS_SQL, tables).to_pylist():
         yield {name: row[name] for name in (*FIELDS, *TEXTS)} | {"occurred_at": row["occurred_at"].isoformat()}

@@ -4,6 +4,7 @@
     answers   the texts of an answer, cleaned as privacy.toml says
     tasks     one answer on one axis that waits for somebody; `place` orders them at random
     known     who has said something of a task already
+    mixing    how many of those shown are gold: tasks whose right score is known, in stream `gold`, at places below 0
     progress  up to which version of the lake's tasks
 
 Days that changed are replaced in one transaction, beside which the pages go on reading. It holds what is in the lake
@@ -23,9 +24,11 @@ from typing import Any
 import pyarrow as pa
 
 from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.catalog.sampling_file import GOLD_SHARE
 from onlineeval_dagster.errors import ReviewError
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import engine
+from onlineeval_dagster.review.gold import GOLD, gold_labellers, gold_texts
 from onlineeval_dagster.review.tasks import OPEN_DAYS, ORDER, asked_axes
 from onlineeval_dagster.sampling.chance import unit_interval
 
@@ -45,6 +48,7 @@ create table if not exists tasks (
 );
 create index if not exists tasks_in_order on tasks (place, axis, task, raters);
 create table if not exists known (task text, reviewer text, primary key (task, reviewer)) without rowid;
+create table if not exists mixing (gold_share real not null);
 create table if not exists progress (version integer not null);
 """
 _TEXTS = ("query", "response", "context", "conversation")
@@ -96,9 +100,10 @@ def publish(file: Path, lake: Lake, catalog: Catalog, *, now: datetime, redact: 
             if days:
                 _write_days(published, lake, days, redact)
             _remove_erased(published, lake)
+            _write_gold(published, lake, catalog, redact)
             published.execute("delete from progress")
             published.execute("insert into progress values (?)", (changes.version,))
-            (count,) = published.execute("select count(*) from tasks").fetchone()
+            (count,) = published.execute("select count(*) from tasks where place >= 0").fetchone()
     return Published(days=tuple(days), open=count)
 
 
@@ -167,6 +172,27 @@ def _write_days(published: sqlite3.Connection, lake: Lake, days: Collection[date
         known = connection.sql(_KNOWN_SQL).to_arrow_table().to_pylist()
     said = [(task_id(row["response_id"], row["axis"], row["stream"]), row["reviewer"]) for row in known]
     published.executemany("insert or ignore into known values (?, ?)", said)
+
+
+def _write_gold(published: sqlite3.Connection, lake: Lake, catalog: Catalog, redact: Redact) -> None:
+    """All gold tasks anew: there are few. They are for everybody but who labelled the answer already."""
+    review = catalog.sampling.review
+    published.execute("delete from mixing")
+    published.execute("insert into mixing values (?)", (GOLD_SHARE if review is None else review.gold_share,))
+    published.execute("delete from known where task in (select task from tasks where place < 0)")
+    published.execute("delete from tasks where place < 0")
+    found = gold_texts(lake, catalog).to_pylist()
+    insert = "insert or ignore into answers values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    published.executemany(insert, [_answer(row, redact) for row in found])
+    # As many as like: everybody may rate it once.
+    same = {"stream": GOLD, "inclusion_probability": None, "raters": 1_000_000}
+    tasks = [_task(row | same) for row in found]
+    published.executemany(
+        "insert or replace into tasks values (?, ?, ?, ?, ?, ?, ?, ?)", [(*task[:-1], task[-1] - 1) for task in tasks]
+    )
+    said = gold_labellers(lake).to_pylist()
+    seen = [(task_id(row["response_id"], row["axis"], GOLD), row["reviewer"]) for row in said]
+    published.executemany("insert or ignore into known values (?, ?)", seen)
 
 
 def _answer(row: dict[str, Any], redact: Redact) -> tuple[Any, ...]:

@@ -160,7 +160,7 @@ _LABELLED_SQL = f"""
 create temp table labelled as
 with last_word as (
     select * from ({first_rows("labels")})
-    where stream is distinct from 'targeted'
+    where stream is null or stream = 'audit'
     qualify row_number() over (partition by response_id, axis, reviewer order by occurred_at desc, event_id) = 1
 )
 select

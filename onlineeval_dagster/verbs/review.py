@@ -26,8 +26,10 @@ _SHOWN = 10
 
 @review_app.command("status")
 def status_() -> None:
-    """Tasks and labels of the last 28 days, by axis and stream, and who gave them."""
+    """Tasks and labels of the last 28 days, by axis and stream; who gave them, and how well they label."""
     from onlineeval_dagster.lake.delta import Lake
+    from onlineeval_dagster.review.people import GOLD_LEAST, off_gold, reviewer_quality
+    from onlineeval_dagster.review.people_shown import HEADINGS, quality_cells
     from onlineeval_dagster.review.progress import labels_by_person, tasks_by_stream
 
     settings, out, now = load_settings(), printed_on(), datetime.now(UTC)
@@ -44,6 +46,17 @@ def status_() -> None:
         seconds = "" if person.seconds is None else f"{person.seconds:.0f}"
         people.add_row(escape(person.reviewer), f"{person.labels:,}", seconds)
     out.print(people if people.rows else "Nobody has answered yet: onlineeval keys add NAME --scope review")
+    found = reviewer_quality(lake, now=now)
+    if found:
+        quality = Table(*HEADINGS, title="How well people label, last 90 days", title_justify="left")
+        for one in found:
+            quality.add_row(*map(escape, quality_cells(one)))
+        out.print(quality)
+    for one in off_gold(found):
+        out.print(
+            f"[yellow]![/] {escape(one.reviewer)} gets fewer than {GOLD_LEAST:.0%} of the known answers of "
+            f"{escape(one.axis)} right: read the anchors together; what these labels say is in doubt until then."
+        )
 
 
 @review_app.command("tasks")

@@ -52,7 +52,9 @@ DEPENDS_ON: dict[str, set[str]] = {
     "metric_points": {"metric_moments", "week_moments"},
     "minute_counts": {"minute_moments"},
     "deploy_effects": {"deploy_moments"},
-    "review_tasks": {"responses", "selections", "signals", "verdicts", "labels"},
+    "gold_answers": {"responses", "labels"},
+    "reviewer_quality": {"labels", "gold_answers"},
+    "review_tasks": {"responses", "selections", "signals", "verdicts", "labels", "gold_answers"},
     "corrected_points": {"response_facts", "labels"},
     "daily_report": {
         *("metric_points", "deploy_effects", "corrected_points", "daily_coverage", "judge_coverage", "arrivals"),
@@ -73,14 +75,14 @@ GROUPS = {
         *("week_moments", "minute_moments", "arrivals", "daily_coverage", "judge_coverage"),
     },
     "metrics": {"metric_points", "minute_counts", "deploy_effects"},
-    "review": {"review_tasks", "corrected_points"},
+    "review": {"review_tasks", "gold_answers", "reviewer_quality", "corrected_points"},
     "reports": {"daily_report"},
 }
 POOLS = {
     "sources": {"imports"},
     "lake": {
         *("ingest", "signals", "signal_worth", "selections", "review_tasks", "coverage"),
-        *("judge_comparisons", "judge_reliability"),
+        *("judge_comparisons", "judge_reliability", "gold_answers", "reviewer_quality"),
     },
     "judges": {"verdicts", "judge_trials"},
     "warehouse": {"warehouse", "metric_points", "minute_counts", "deploy_effects", "corrected_points", "daily_report"},
@@ -157,6 +159,7 @@ def test_schedules_and_sensors_run_from_the_start() -> None:
         "judges_tried": ("45 3 * * *", running),
         "tidying": ("0 3 * * *", running),
         "signals_measured": ("15 4 * * *", running),
+        "people_measured": ("0 4 * * *", running),
         "corrected": ("30 4 * * *", running),
         "judges_compared": ("45 4 * * *", running),
         "every_morning": ("0 5 * * *", running),
