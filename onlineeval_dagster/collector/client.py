@@ -34,9 +34,10 @@ from onlineeval_dagster.collector.fields import (
     known_fields,
     plain_fields,
 )
+from onlineeval_dagster.collector.local_log import LocalLog
 from onlineeval_dagster.collector.request import REQUEST
 from onlineeval_dagster.collector.timing import Call, tracked
-from onlineeval_dagster.collector.transport import LOSS_NAME, Counters, LocalLog, TellsLosses, Transport
+from onlineeval_dagster.collector.transport import LOSS_NAME, Counters, TellsLosses, Transport
 from onlineeval_dagster.log.writer import after_fork
 
 _PLAIN_RESPONSE = plain_fields(ResponseFields)

@@ -18,6 +18,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
+from onlineeval_dagster.collector.local_log import LocalLog
 from onlineeval_dagster.collector.shipping import Answer, Collector
 from onlineeval_dagster.collector.spool import (
     Lane,
@@ -31,7 +32,7 @@ from onlineeval_dagster.collector.spool import (
     shipped_to,
     size_of,
 )
-from onlineeval_dagster.collector.transport import LOSS_MARK, Counters, LocalLog
+from onlineeval_dagster.collector.transport import LOSS_MARK, Counters
 from onlineeval_dagster.log.writer import after_fork, sealed_path
 
 SPOOL_BYTES = 2**30

@@ -45,7 +45,7 @@ _PRODUCT = """
 import itertools, os, sys, threading, time
 from pathlib import Path
 from onlineeval_dagster.collector.client import Client
-from onlineeval_dagster.collector.transport import LocalLog
+from onlineeval_dagster.collector.local_log import LocalLog
 
 client = Client(transport=LocalLog(Path(sys.argv[1]), rotate_bytes=200_000))
 def work(thread):

@@ -17,7 +17,8 @@ import orjson
 import pytest
 
 from onlineeval_dagster.collector.client import Client
-from onlineeval_dagster.collector.transport import Counters, LocalLog
+from onlineeval_dagster.collector.local_log import STALL_SECONDS, LocalLog
+from onlineeval_dagster.collector.transport import Counters
 from onlineeval_dagster.log.reader import read_lines
 from onlineeval_dagster.log.writer import ROTATE_BYTES, ROTATE_SECONDS
 from onlineeval_dagster.settings import load_settings
@@ -61,6 +62,32 @@ class Disk:
         if self.is_full:
             raise OSError(errno.ENOSPC, "No space left on device")
         return os.write(file, data)
+
+
+class Stalled:
+    """os.write that stands still inside the kernel for as long as one says so: in a write to a pipe that is full."""
+
+    def __init__(self) -> None:
+        self._out, self._in = os.pipe()
+        self.stands_still = False
+
+    def __call__(self, file: int, data: bytes) -> int:
+        if self.stands_still:
+            os.write(self._in, b"x")
+        return os.write(file, data)
+
+    def stand_still(self) -> None:
+        os.set_blocking(self._in, False)
+        try:
+            while os.write(self._in, bytes(4096)):
+                pass
+        except BlockingIOError:
+            os.set_blocking(self._in, True)
+        self.stands_still = True
+
+    def go_on(self) -> None:
+        self.stands_still = False
+        os.read(self._out, 2**16)
 
 
 @pytest.fixture
@@ -216,6 +243,59 @@ def test_on_the_thread_of_an_event_loop_no_call_waits_for_a_slow_disk(tmp_path: 
     stuck.join()
     log.close()
     assert log.counters() == Counters(captured=22)
+
+
+def test_a_disk_that_stood_still_once_holds_no_further_call_neither_on_a_thread_nor_on_an_event_loop(
+    tmp_path: Path,
+) -> None:
+    disk = Stalled()
+    log = LocalLog(tmp_path, write=disk)
+    assert log.send(b"first\n")
+    disk.stand_still()
+    stuck = threading.Thread(target=log.send, args=(b"stuck\n",))  # nobody could know
+    stuck.start()
+    time.sleep(2 * STALL_SECONDS)
+    disk.go_on()
+    stuck.join(10)
+    until(lambda: log.send(b"x\n"))
+
+    async def send() -> float:
+        return longest()
+
+    def longest() -> float:
+        disk.stand_still()
+        threading.Timer(2.0, disk.go_on).start()  # were a call in the kernel's write, it would be held that long
+        took = []
+        for _ in range(30):
+            began = time.monotonic()
+            assert not log.send(b"x\n")
+            took.append(time.monotonic() - began)
+        until(lambda: not disk.stands_still and log.send(b"x\n"))
+        return max(took)
+
+    assert longest() < PATIENCE
+    assert asyncio.run(send()) < PATIENCE
+    log.close()
+    counted = log.counters()
+    assert counted == Counters(captured=len(lines(tmp_path)))
+
+
+def test_while_a_disk_is_not_trusted_calls_are_acknowledged_and_after_a_quiet_time_it_is_trusted_again(
+    tmp_path: Path, disk: Disk
+) -> None:
+    log = LocalLog(tmp_path, write=disk, trust_seconds=1)
+    disk.delay_s = 2 * STALL_SECONDS
+    assert log.send(b"1\n")
+    disk.delay_s = 0
+    until(lambda: log.send(b"x\n"))
+    assert not log._direct
+
+    async def send() -> bool:
+        return any(log.send(b"x\n") for _ in range(20))
+
+    assert asyncio.run(send()), "on an event loop too"
+    until(lambda: log.send(b"x\n") and log._direct)
+    log.close()
 
 
 def test_a_slow_disk_still_acknowledges_a_call_that_may_wait_and_is_trusted_again_when_it_is_fast(
