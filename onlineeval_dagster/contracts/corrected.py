@@ -14,11 +14,16 @@ class CorrectedPoint(Contract):
                    `as_of`, with its own labels where there are enough; `days28`: those of the 28 days up to `as_of`
     as_of, window_start, labels_from  midnight UTC at which the last day, the window, the days of the labels begin
     labels         that the correction rests on
-    raw            the judge's own weighted value, uncorrected
+    calibration_version  12 hex digits over the judge's version, the days of the labels and the labels themselves
+    raw, raw_low, raw_high  the judge's own weighted value, uncorrected, and its likely range by the verdicts alone
     power          how much of the judge's score is used: 0 is labels alone
     value, low, high, error  null exactly when `reason` is set
+    own_error      the part of `error` that is of this window's verdicts; the rest is the correction's, the same in
+                   all points of one calibration version
+    change, change_low, change_high  on the same days a week before, with this point's correction for both, so that
+                   its error cancels; null where the labels do not show that the judge's score tells anything
     method         `ppi` (means), `beta-cells` (rates); with `-borrowed` where the labels are of a longer window, with
-                   `-pooled` where they are of all slices
+                   `-pooled` where they are of all slices; `uncorrected` where only `raw` is known
     """
 
     metric: Key
@@ -32,11 +37,18 @@ class CorrectedPoint(Contract):
     labels: Count
     labels_from: Instant
     raw: Finite
+    raw_low: Finite | None = None
+    raw_high: Finite | None = None
     power: Finite | None = None
     value: Finite | None = None
     low: Finite | None = None
     high: Finite | None = None
     error: Finite | None = None
+    own_error: Finite | None = None
+    change: Finite | None = None
+    change_low: Finite | None = None
+    change_high: Finite | None = None
+    calibration_version: Key | None = None
     method: Key
     reason: str | None = None
 

@@ -1,7 +1,6 @@
 """What people are asked to look at, and AI reviewers corrected by what they say."""
 
 import dagster as dg
-import numpy as np
 
 from onlineeval_dagster.defs.place import Place
 from onlineeval_dagster.defs.quality import contract_checks
@@ -63,7 +62,6 @@ def corrected_points(context: dg.AssetExecutionContext, place: Place) -> dg.Mate
             place.settings().warehouse_file,
             place.lake(),
             place.catalog(),
-            rng=np.random.default_rng(0),  # of the posterior's draws: the same rows for the same data
             days=backfill_days(context),
         )
     tell_days(context, "corrected_points", done.days)

@@ -8,7 +8,7 @@ Swensson, Wretman 1992, chapter 9), both with known chances, both of users who c
 added up is each user's influence on the value, and everything follows from the totals of users and their products:
 the moments of disjoint users add up.
 
-Coverage and width by simulation: docs/calibration.md.
+Coverage and width by simulation: docs/corrected.md.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -37,28 +37,46 @@ class LabelMoments:
     products  (G, 5, 5): sum over users of the outer product of these totals
     labels    (G,): labelled responses
     users     (G,): users with a label
+    judged_users  (G,): users with a judged response
     """
 
     sums: Floats
     products: Floats
     labels: Whole
     users: Whole
+    judged_users: Whole
 
     @classmethod
     def of_users(cls, totals: Floats, group: Whole, *, labels: Whole, groups: int) -> Self:
         """From one row a (group, user): its five totals, its group, its number of labels."""
-        sums = np.zeros((groups, 5))
-        products = np.empty((groups, 5, 5))
-        for row in range(5):
-            sums[:, row] = np.bincount(group, totals[:, row], groups)
-            for column in range(row, 5):
-                product = np.bincount(group, totals[:, row] * totals[:, column], groups)
+        sums, products = np.zeros((groups, 5)), np.empty((groups, 5, 5))
+        # Few users have a label, and products with a total of labels are of them alone.
+        few = np.flatnonzero(labels > 0)
+        of_few, group_of_few = totals[few], group[few]
+        for column in range(5):
+            some, where = (totals, group) if column <= _SCORE else (of_few, group_of_few)
+            sums[:, column] = np.bincount(where, some[:, column], groups)
+            for row in range(column + 1):
+                product = np.bincount(where, some[:, row] * some[:, column], groups)
                 products[:, row, column] = products[:, column, row] = product
         return cls(
             sums=sums,
             products=products,
             labels=np.bincount(group, labels, groups).astype(np.int64),
-            users=np.bincount(group, labels > 0, groups).astype(np.int64),
+            users=np.bincount(group_of_few, minlength=groups).astype(np.int64),
+            judged_users=np.bincount(group, totals[:, _JUDGED] > 0, groups).astype(np.int64),
+        )
+
+    @classmethod
+    def of_buckets(cls, totals: Floats) -> Self:
+        """From (G, buckets, 6): a bucket's five totals and its number of labels; a bucket counts as a user."""
+        five = totals[:, :, :5]
+        return cls(
+            sums=five.sum(axis=1),
+            products=np.swapaxes(five, 1, 2) @ five,
+            labels=totals[:, :, 5].sum(axis=1).astype(np.int64),
+            users=(totals[:, :, 5] > 0).sum(axis=1),
+            judged_users=(totals[:, :, _JUDGED] > 0).sum(axis=1),
         )
 
     def __add__(self, other: Self) -> Self:
@@ -68,28 +86,42 @@ class LabelMoments:
             products=self.products + other.products,
             labels=self.labels + other.labels,
             users=self.users + other.users,
+            judged_users=self.judged_users + other.judged_users,
         )
 
     def take(self, at: Whole) -> Self:
         """The groups at these places, in this order."""
-        return type(self)(sums=self.sums[at], products=self.products[at], labels=self.labels[at], users=self.users[at])
+        return type(self)(
+            sums=self.sums[at],
+            products=self.products[at],
+            labels=self.labels[at],
+            users=self.users[at],
+            judged_users=self.judged_users[at],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corrected:
     """Columns with an entry a group. Where not `answered`, `reason` says why and the numbers are NaN.
 
-    power   lambda: how much of the judge's score is used; 0 is labels alone
-    raw     the judge's own weighted mean, uncorrected
-    labels  how many people's scores it rests on
+    own      the part of `error` that is of this window's verdicts alone; the rest is the correction's, which windows
+             with the same correction share
+    degrees  of freedom of Student's t, where the limits are value -+ t * error; else NaN
+    power    lambda: how much of the judge's score is used; 0 is labels alone
+    raw, raw_low, raw_high  the judge's own weighted mean with its limits: uncorrected
+    labels   how many people's scores it rests on
     """
 
     value: Floats
     low: Floats
     high: Floats
     error: Floats
+    own: Floats
+    degrees: Floats
     power: Floats
     raw: Floats
+    raw_low: Floats
+    raw_high: Floats
     answered: NDArray[np.bool_]
     reason: NDArray[np.object_]
     labels: Whole
@@ -108,46 +140,109 @@ def corrected_means(moments: LabelMoments, *, borrowed: LabelMoments | None = No
 
 def difference(first: Corrected, second: Corrected, *, level: float = 0.95) -> Corrected:
     """First minus second, of groups without common users, each with its own correction: a judge may flatter one arm."""
-    error = np.hypot(first.error, second.error)
-    value, labels = first.value - second.value, first.labels + second.labels
     with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.hypot(first.error, second.error)
+        raw_error = np.hypot(first.raw_high - first.raw_low, second.raw_high - second.raw_low) / 2
         weight = first.error**2 / error**2
         degrees = 1 / (weight**2 / (first.labels - 2) + (1 - weight) ** 2 / (second.labels - 2))  # Welch
+    value, raw = first.value - second.value, first.raw - second.raw
     half = _quantile(degrees, level) * error
     return Corrected(
         value=value,
         low=value - half,
         high=value + half,
         error=error,
+        own=np.hypot(first.own, second.own),
+        degrees=degrees,
         power=np.full_like(value, np.nan),
-        raw=first.raw - second.raw,
+        raw=raw,
+        raw_low=raw - raw_error,
+        raw_high=raw + raw_error,
         answered=first.answered & second.answered,
         reason=np.where(first.answered, second.reason, first.reason),
-        labels=labels,
+        labels=first.labels + second.labels,
     )
+
+
+def p_values(found: Corrected, *, null: float = 0.0) -> Floats:
+    """Two-sided chance of a value this far from `null`: below 1 - level exactly where the interval leaves it out.
+
+    NaN where the limits are not Student's (rates by cells) or there is no number.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        far = -np.abs((found.value - null) / found.error)
+    return np.asarray(2 * stdtr(np.where(found.degrees >= 1, found.degrees, np.nan), far), dtype=np.float64)
+
+
+def change_of_means(moments: LabelMoments, before: LabelMoments, borrowed: LabelMoments) -> tuple[Floats, Floats]:
+    """What the mean gained on that of an earlier window, and its standard error, with one correction for both.
+
+    The correction's own error is in both and cancels; how much of the judge's score counts is uncertain, and is in it.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope, slope_error = slope_of_labels(borrowed)
+        parts = [(each.sums[:, _SCORE] / each.sums[:, _JUDGED], _judged_variance(each)) for each in (moments, before)]
+        gained = parts[0][0] - parts[1][0]
+        variance = slope**2 * (parts[0][1] + parts[1][1]) + (gained * slope_error) ** 2
+        return slope * gained, np.sqrt(variance)
+
+
+def slope_of_labels(labelled: LabelMoments) -> tuple[Floats, Floats]:
+    """How much the label rises with the judge's score, users' totals on users' totals, and its standard error."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        of_label, of_score, _ = _influences(labelled, labelled)
+        score, both, label = (
+            _form(left, labelled, right)
+            for left, right in ((of_score, of_score), (of_label, of_score), (of_label, of_label))
+        )
+        slope = np.where(score > 0, both / score, np.nan)
+        left_over = np.maximum(label - slope * both, 0) / np.maximum(labelled.users - 2, 1)
+        return slope, np.sqrt(left_over / score)
+
+
+def _influences(judged: LabelMoments, labelled: LabelMoments) -> tuple[Floats, Floats, Floats]:
+    """A user's influence on the labelled mean, on that of the judge's scores, and on the judged mean: times totals."""
+    a, b = judged.sums[:, _JUDGED], judged.sums[:, _SCORE]
+    c, d, g = (labelled.sums[:, column] for column in (_LABELLED, _LABEL, _LABELLED_SCORE))
+    zero = np.zeros_like(a)
+    of_label = np.stack([zero, zero, -d / c**2, 1 / c, zero], axis=1)
+    of_score = np.stack([zero, zero, -g / c**2, zero, 1 / c], axis=1)
+    of_judged = np.stack([-b / a**2, 1 / a, zero, zero, zero], axis=1)
+    return of_label, of_score, of_judged
+
+
+def _judged_variance(judged: LabelMoments) -> Floats:
+    _, _, of_judged = _influences(judged, judged)
+    few = judged.judged_users / np.maximum(judged.judged_users - 1, 1)
+    return _form(of_judged, judged, of_judged) * few
 
 
 def _answer(judged: LabelMoments, labelled: LabelMoments, level: float, *, is_nested: bool) -> Corrected:
     a, b = judged.sums[:, _JUDGED], judged.sums[:, _SCORE]
     c, d, g = (labelled.sums[:, column] for column in (_LABELLED, _LABEL, _LABELLED_SCORE))
-    zero = np.zeros_like(a)
     # A user's influence on the value is (of_label + lambda (of_judged - of_score)) . totals.
-    of_label = np.stack([zero, zero, -d / c**2, 1 / c, zero], axis=1)
-    of_score = np.stack([zero, zero, -g / c**2, zero, 1 / c], axis=1)
-    of_judged = np.stack([-b / a**2, 1 / a, zero, zero, zero], axis=1)
+    of_label, of_score, of_judged = _influences(judged, labelled)
+    alone, extra = _form(of_label, labelled, of_label), 0.0
     if is_nested:
         gap = of_judged - of_score
         square, cross = _form(gap, judged, gap), _form(of_label, judged, gap)
+        power = np.where(square > 0, -cross / square, 0.0)
     else:
+        # Of another window: the lambda of the smallest variance would draw a day towards its month (with 400 verdicts
+        # and 450 labels half of the way). The slope does not.
         square = _form(of_judged, judged, of_judged) + _form(of_score, labelled, of_score)
         cross = -_form(of_label, labelled, of_score)
-    alone = _form(of_label, labelled, of_label)
-    power = np.where(square > 0, -cross / square, 0.0)
+        slope, slope_error = slope_of_labels(labelled)
+        power = np.nan_to_num(slope)
+        extra = np.nan_to_num((b / a - g / c) * slope_error) ** 2
     # Two numbers were fitted to the labels, the mean and lambda.
     small = labelled.users / np.maximum(labelled.users - 2, 1)
-    error = np.sqrt(np.maximum(alone + 2 * power * cross + power**2 * square, 0) * small)
+    error = np.sqrt(np.maximum(alone + 2 * power * cross + power**2 * square, 0) * small + extra)
     value = d / c + power * (b / a - g / c)
-    half = _quantile(labelled.users - 2.0, level) * error
+    degrees = labelled.users - 2.0
+    half = _quantile(degrees, level) * error
+    raw, raw_error = b / a, np.sqrt(_judged_variance(judged))
+    raw_half = _quantile(judged.judged_users - 1.0, level) * raw_error
     reason = np.full(len(value), None, dtype=object)
     reason[~(error > 0)] = NO_SPREAD
     reason[labelled.users < NEEDED_LABELS] = TOO_FEW_LABELS
@@ -157,8 +252,12 @@ def _answer(judged: LabelMoments, labelled: LabelMoments, level: float, *, is_ne
         low=np.where(answered, value - half, np.nan),
         high=np.where(answered, value + half, np.nan),
         error=np.where(answered, error, np.nan),
+        own=np.where(answered, np.abs(power) * raw_error, np.nan),
+        degrees=np.where(answered, degrees, np.nan),
         power=np.where(answered, power, np.nan),
-        raw=b / a,
+        raw=raw,
+        raw_low=raw - raw_half,
+        raw_high=raw + raw_half,
         answered=answered,
         reason=reason,
         labels=labelled.labels,

@@ -1,12 +1,11 @@
 """From the warehouse and the labels to corrected points: what people would say, day by day, by week, over 28 days."""
 
-from collections.abc import Collection, Iterator, Mapping
+import hashlib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from onlineeval_dagster.catalog.judge_file import Judge
@@ -16,19 +15,17 @@ from onlineeval_dagster.contracts.corrected import CorrectedPoint
 from onlineeval_dagster.contracts.tables import DAY, TABLES
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import engine
-from onlineeval_dagster.review.cells import corrected_rates
-from onlineeval_dagster.review.prediction_powered import NEEDED_LABELS, Corrected, corrected_means
-from onlineeval_dagster.review.totals import PEOPLE_SQL
-from onlineeval_dagster.review.windows import Group, Window
+from onlineeval_dagster.review.points import corrected_groups
+from onlineeval_dagster.review.prediction_powered import NEEDED_LABELS
+from onlineeval_dagster.review.totals import MARKS_SQL, PEOPLE_SQL
+from onlineeval_dagster.review.windows import DAYS, GRAINS, Grain, Window, Windows
 from onlineeval_dagster.warehouse.duckdb import built_since
 
-DAYS = 28
-OWN_LABELS = 50
-"""Labels from which a slice is corrected by its own; below it borrows those of all answers."""
-
-_ALL: Group = ("all", "all")
+_WEEK = timedelta(days=7)
 _LATE_DAYS = 14
 """A label of an older answer does not bring its day up again: it counts in the 28 days that are still open."""
+_AT_ONCE = 91
+"""Days whose answers are held at a time, with the 28 before them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +37,29 @@ class Correction:
     answered: int
 
 
-def correct_points(
-    file: Path, lake: Lake, catalog: Catalog, *, rng: np.random.Generator, days: Collection[date] | None = None
-) -> Correction:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """Labels of an axis that may enter an estimate (PEOPLE_SQL), and a mark of those of each day."""
+
+    labels: pa.Table
+    marks: dict[date, int]
+
+    @classmethod
+    def of(cls, lake: Lake, axis: str, days: Collection[date]) -> "People":
+        """With a label on an answer of `days`."""
+        with engine(lake, {"labels": set(days) & lake.days("labels")}) as connection:
+            labels = connection.sql(PEOPLE_SQL, params={"axis": axis}).to_arrow_table()
+            connection.register("people", labels)
+            marks = dict(connection.sql(MARKS_SQL).fetchall())
+        return cls(labels=labels, marks=marks)
+
+    def version(self, judge_version: str, first: date, last: date) -> str:
+        """12 hex digits over the judge's version, the days [first, last] and all labels on their answers."""
+        marks = [f"{day} {mark}" for day, mark in sorted(self.marks.items()) if first <= day <= last]
+        return hashlib.sha256("\n".join([judge_version, f"{first} {last}", *marks]).encode()).hexdigest()[:12]
+
+
+def correct_points(file: Path, lake: Lake, catalog: Catalog, *, days: Collection[date] | None = None) -> Correction:
     """Correct the days that were built or labelled since the last call (or `days`, for a backfill).
 
     Days before the last 14 of those with answers are closed: later labels do not revise them, a backfill does.
@@ -59,7 +76,8 @@ def correct_points(
     points = [
         point
         for name, metric, judge in _corrected_metrics(catalog)
-        for point in _points(file, lake, catalog, name, metric, judge, wanted, rng)
+        for start in range(0, len(wanted), _AT_ONCE)
+        for point in _points(file, lake, catalog, name, metric, judge, wanted[start : start + _AT_ONCE])
     ]
     reads = {"warehouse": number, "labels": labels.version} if days is None else None
     table = pa.concat_tables([TABLES["corrected_points"].schema.empty_table(), _stored(points)])
@@ -81,76 +99,45 @@ def _corrected_metrics(catalog: Catalog) -> Iterator[tuple[str, Metric, Judge]]:
 
 
 def _points(
-    file: Path,
-    lake: Lake,
-    catalog: Catalog,
-    name: str,
-    metric: Metric,
-    judge: Judge,
-    days: list[date],
-    rng: np.random.Generator,
+    file: Path, lake: Lake, catalog: Catalog, name: str, metric: Metric, judge: Judge, days: list[date]
 ) -> Iterator[CorrectedPoint]:
-    people = _people(lake, judge.axis, days)
+    """Of every version that judged answers of a day: a new one does not take the old one's points away."""
+    first = days[0] - timedelta(days=DAYS - 1)
+    people = People.of(lake, judge.axis, [first + timedelta(days=n) for n in range((days[-1] - first).days + 1)])
+    read = Windows.read(file, catalog, metric, judge, people.labels, first=first, last=days[-1])
+    for version, windows in read.items():
+        for day in days:
+            if version == judge.version or len(windows.at("day", day).present):
+                yield from _points_of_day(name, metric, version, windows, people, day)
 
-    def window(first: date, last: date) -> Window:
-        return Window.read(file, catalog, metric, judge, people, first=first, last=last)
 
-    for day in days:
-        first, monday = day - timedelta(days=DAYS - 1), day - timedelta(days=day.weekday())
-        lent, week = window(first, day), window(monday, day)
-        has_own = (place := week.place(_ALL)) is not None and week.moments.labels[place] >= NEEDED_LABELS
-        for grain, start, of, labelled in (
-            ("days28", first, lent, lent),
-            ("week", monday, week, week if has_own else lent),
-            ("day", day, window(day, day), lent),
-        ):
-            key = {
-                "metric": name,
-                "judge_version": judge.version,
-                "metric_version": metric.version,
-                "grain": grain,
-                "as_of": _midnight(day),
-                "window_start": _midnight(start),
-                "labels_from": _midnight(monday if labelled is week else first),
-            }
-            for group, corrected in _corrected(metric, of, labelled, rng):
-                yield CorrectedPoint(**key, slice=group[0], slice_value=group[1], **corrected)  # type: ignore[arg-type]
+def _points_of_day(
+    name: str, metric: Metric, version: str, windows: Windows, people: People, day: date
+) -> Iterator[CorrectedPoint]:
+    first, monday = day - timedelta(days=DAYS - 1), day - timedelta(days=day.weekday())
+    lent, week, today = (windows.at(grain, day) for grain in GRAINS)
+    has_own = week.moments.labels[0] >= NEEDED_LABELS
+    grains: tuple[tuple[Grain, date, Window, Window], ...] = (
+        ("days28", first, lent, lent),
+        ("week", monday, week, week if has_own else lent),
+        ("day", day, today, lent),
+    )
+    for grain, start, of, labelled in grains:
+        labels_from = monday if labelled is week else first
+        key = {
+            "metric": name,
+            "judge_version": version,
+            "metric_version": metric.version,
+            "grain": grain,
+            "as_of": _midnight(day),
+            "window_start": _midnight(start),
+            "labels_from": _midnight(labels_from),
+            "calibration_version": people.version(version, labels_from, day),
+        }
+        before = None if grain == "days28" else windows.at(grain, day - _WEEK)
+        for group, told in corrected_groups(metric, of, labelled, before=before):
+            yield CorrectedPoint(**key, slice=group[0], slice_value=group[1], **told)  # type: ignore[arg-type]
 
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), tzinfo=UTC)
-
-
-def _people(lake: Lake, axis: str, days: list[date]) -> pa.Table:
-    span = {days[0] - timedelta(days=back) for back in range(DAYS)} | set(days)
-    with engine(lake, {"labels": span & lake.days("labels")}) as connection:
-        return connection.sql(PEOPLE_SQL, params={"axis": axis}).to_arrow_table()
-
-
-def _corrected(
-    metric: Metric, of: Window, lent: Window, rng: np.random.Generator
-) -> Iterator[tuple[Group, Mapping[str, Any]]]:
-    """Each group of a window, corrected by its own labels in `lent` where there are 50, else by those of all."""
-    everything = lent.place(_ALL)
-    if everything is None:
-        return
-    places = [lent.place(group) for group in of.groups]
-    own = np.array([place is not None and lent.moments.labels[place] >= OWN_LABELS for place in places])
-    at = np.array([place if is_own else everything for place, is_own in zip(places, own, strict=True)], dtype=np.int64)
-    if metric.kind == "rate":
-        found, kind = corrected_rates(of.judged, lent.labelled, rng=rng, at=at), "beta-cells"
-    else:
-        found, kind = corrected_means(of.moments, borrowed=lent.moments.take(at)), "ppi"
-    # Labels of the window itself are nested in its verdicts, which narrows the interval of a mean.
-    nested = corrected_means(of.moments) if of is lent and metric.kind == "mean" else found
-    for place, group in enumerate(of.groups):
-        is_own = bool(own[place]) or group == _ALL
-        method = kind + ("" if of is lent else "-borrowed") + ("" if is_own else "-pooled")
-        yield group, {"method": method, **_numbers(nested if is_own else found, place)}
-
-
-def _numbers(found: Corrected, at: int) -> dict[str, Any]:
-    told = {"labels": int(found.labels[at]), "raw": float(found.raw[at]), "reason": found.reason[at]}
-    if found.answered[at]:
-        told |= {name: float(getattr(found, name)[at]) for name in ("value", "low", "high", "error", "power")}
-    return told

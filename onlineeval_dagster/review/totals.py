@@ -1,7 +1,7 @@
-"""The SQL from judged answers and people's labels to moments: users' totals first, since a user's answers are alike.
+"""The SQL from judged answers and people's labels to totals by day and slice: of buckets of users, of judge's scores.
 
-    judged (answers with a verdict of the version in force) ─┐
-    people (audit labels, last one of each reviewer) ────────┴▶ rows: f, w, y, v ──▶ totals a user ──▶ sums, products
+    judged (answers with a verdict) ─────────────────────────┐               ┌▶ totals of buckets
+    people (audit labels, last one of each reviewer) ────────┴▶ f, w, y, v ──┴▶ totals of the judge's scores
 
 What people say of an answer is the metric's own numerator with their score in the place of the judge's.
 """
@@ -11,11 +11,12 @@ from onlineeval_dagster.catalog.load import Metric
 from onlineeval_dagster.lake.scan import literals
 from onlineeval_dagster.warehouse.duckdb import SLICES, column_of
 
-TOTALS = ("judged", "score", "labelled", "label", "labelled_score")
-"""A user's totals, in the order of `LabelMoments`."""
-
 PEOPLE_SQL = """
-select response_id, reviewer, max_by(score, (occurred_at, received_at)) as score,
+select
+    response_id,
+    reviewer,
+    min(day) as day,
+    max_by(score, (occurred_at, received_at)) as score,
     max_by(inclusion_probability, (occurred_at, received_at)) as probability
 from labels
 where axis = $axis and stream = 'audit' and inclusion_probability is not null
@@ -23,82 +24,82 @@ group by response_id, reviewer
 """
 """Labels of one axis that may enter an estimate, from the view `labels`; of one reviewer's on an answer the last."""
 
+MARKS_SQL = """
+select day, sum(hash(response_id, reviewer, score, probability) % 1000000007)::bigint as mark
+from people
+group by day
+order by day
+"""
+"""A number a day that changes with every label of it, from `people` (PEOPLE_SQL)."""
 
-def rows_sql(metric: Metric, judge: Judge, environments: tuple[str, ...]) -> str:
-    """One row a judged answer of [$first, $last]: day, slices, user_number, version, cell, f, w, and y, v if labelled.
 
-    Over marts.response_facts and the Arrow table `people`. Only the verdicts of `judge`'s own version.
+BUCKETS = 1024
+"""Users are summed in so many buckets by hash. Buckets of several days add up, which users do not: who comes twice is
+one user of the week. A variance between 1,024 buckets is unbiased and known to 4 %."""
+
+
+def totals_sql(metric: Metric, judge: Judge, environments: tuple[str, ...]) -> str:
+    """Of [$first, $last] by version, slice, slice_value, day, bucket: sums of w, w f, v, v y, v f (`t_0` …), labels."""
+    return _by_slice(
+        _answers_sql(metric, judge, environments),
+        "bucket",
+        "sum(w) as t_0, sum(w * f) as t_1, coalesce(sum(v), 0) as t_2, coalesce(sum(v * y), 0) as t_3, "
+        "coalesce(sum(v * f), 0) as t_4, count(v)::double as t_5",
+    )
+
+
+def cells_sql(metric: Metric, judge: Judge, environments: tuple[str, ...]) -> str:
+    """The same by the judge's score, `cell`: weight, and of the labels weight, weight passed, number, number passed."""
+    return _by_slice(
+        _answers_sql(metric, judge, environments),
+        "cell",
+        "sum(w) as t_0, coalesce(sum(v), 0) as t_1, coalesce(sum(v * y), 0) as t_2, count(v)::double as t_3, "
+        "coalesce(sum(y), 0) as t_4",
+    )
+
+
+def _by_slice(answers: str, part: str, sums: str) -> str:
+    of_each = (
+        f"select version, '{name}' as slice, {value} as slice_value, day, {part}, {sums} from answers "
+        f"where {value} is not null group by all"
+        for name, value in {"all": "'all'", **{name: name for name in SLICES}}.items()
+    )
+    return f"{answers} {' union all '.join(of_each)}"
+
+
+def _answers_sql(metric: Metric, judge: Judge, environments: tuple[str, ...]) -> str:
+    """One row a judged answer: day, slices, version, bucket, cell, f, w, and y, v where it is labelled.
+
+    Over marts.response_facts and the Arrow table `people`. cell: the judge's score; f: the numerator by the judge's
+    word, y by people's (the mean of several, null without); w, v: one over the chance to be judged, to be labelled.
     """
     column, value = column_of(judge.name), f"({metric.numerator})::boolean::int::double"
     value = value if metric.kind == "rate" else f"({metric.numerator})::double"
     counts = f"({metric.filter}) and ({metric.denominator})"
     said = f"people.score as {column}_score, people.score >= {judge.good_from} as {column}_good"
     return f"""
-judged as (
+with judged as (
     select *
     from marts.response_facts
     where day between $first and $last and environment in ({literals(environments)})
-        and {column}_state = 'done' and {column}_version = '{judge.version}' and {counts}
+        and {column}_state = 'done' and {counts}
 ),
 said as (
     select response_id, avg({value}) as y, 1 / min(probability) as v
     from (select judged.* replace ({said}), people.probability from judged join people using (response_id))
     group by response_id
 ),
-answers as (
+answers as materialized (
     select
         judged.day,
         {"".join(f"judged.{name}, " for name in SLICES)}
-        hash(judged.user_key) as user_number,
+        {column}_version as version,
+        (hash(judged.user_key) % {BUCKETS})::int as bucket,
         judged.{column}_score as cell,
         {value} as f,
         1 / judged.{column}_probability as w,
         said.y,
         said.v
     from judged left join said using (response_id)
-)"""
-
-
-def moments_sql(slice_name: str) -> str:
-    """Sums and products of users' totals by group of one slice, from `answers`: columns `slice_value`, labels, users,
-    `s_0` … `s_4` and `p_0_0` … `p_4_4` (the upper half).
-    """
-    value = "'all'" if slice_name == "all" else slice_name
-    sums = ", ".join(f"sum({name}) as s_{place}" for place, name in enumerate(TOTALS))
-    products = ", ".join(
-        f"sum({TOTALS[row]} * {TOTALS[column]}) as p_{row}_{column}" for row in range(5) for column in range(row, 5)
-    )
-    return f"""
-users_{slice_name} as (
-    select
-        {value} as slice_value,
-        sum(w) as judged,
-        sum(w * f) as score,
-        coalesce(sum(v), 0) as labelled,
-        coalesce(sum(v * y), 0) as label,
-        coalesce(sum(v * f), 0) as labelled_score,
-        count(v) as labels
-    from answers
-    where {value} is not null
-    group by slice_value, user_number
-),
-moments_{slice_name} as (
-    select '{slice_name}' as slice, slice_value, sum(labels)::bigint as labels,
-        count(*) filter (where labels > 0) as users, count(*) as judged_users, {sums}, {products}
-    from users_{slice_name}
-    group by slice_value
-)"""
-
-
-def cells_sql(slice_name: str) -> str:
-    """Judge's scores by group of one slice, from `answers`: weight, and of the labels weight, its squares, passed."""
-    value = "'all'" if slice_name == "all" else slice_name
-    return f"""
-cells_{slice_name} as (
-    select '{slice_name}' as slice, {value} as slice_value, cell, max(f) as passes, sum(w) as weight,
-        coalesce(sum(v), 0) as labelled, coalesce(sum(v * v), 0) as squares, coalesce(sum(v * y), 0) as passed,
-        count(v) as labels, coalesce(sum(y), 0) as good
-    from answers
-    where {value} is not null
-    group by slice_value, cell
-)"""
+)
+"""

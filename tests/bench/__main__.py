@@ -24,6 +24,7 @@ from rich.table import Table
 from onlineeval_dagster.settings import load_settings
 from tests.bench import ingest as log_ingest
 from tests.bench.collector import collector
+from tests.bench.corrected import corrected
 from tests.bench.endpoint import endpoint
 from tests.bench.faults import faults
 from tests.bench.judges import judges
@@ -115,6 +116,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Measured]]] = {
     "judges": judges,
     "review": review,
     "series": series,
+    "corrected": corrected,
 }
 
 

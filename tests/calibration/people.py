@@ -93,7 +93,7 @@ def _rates(windows: int) -> Iterator[list[str]]:
             judged, labelled = celled_windows(
                 rng, size, judged=PER_LABEL * labels, labels=labels, rate=rate, judge=judge
             )
-            found = corrected_rates(judged, labelled, rng=rng)
+            found = corrected_rates(judged, labelled)
             told.append((found.answered, _holds(found, rate), found.high - found.low))
         answered, holds, width = (np.concatenate(column) for column in zip(*told, strict=True))
         alone = 2 * 1.96 * (rate * (1 - rate) / labels) ** 0.5

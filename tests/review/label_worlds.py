@@ -53,7 +53,7 @@ def celled_windows(
         JudgedCells(
             share=np.stack([(cell == place).mean(axis=1) for place in range(3)], axis=1),
             size=np.full(windows, float(judged)),
-            passes=np.array([False, False, True]),
+            raw=(cell == 2).mean(axis=1),
         ),
         LabelledCells(
             rate=good / np.maximum(size, 1),

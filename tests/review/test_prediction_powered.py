@@ -7,8 +7,11 @@ from onlineeval_dagster.review.prediction_powered import (
     NO_SPREAD,
     TOO_FEW_LABELS,
     LabelMoments,
+    change_of_means,
     corrected_means,
     difference,
+    p_values,
+    slope_of_labels,
 )
 from tests.review.label_worlds import scored_moments, scored_windows
 
@@ -95,3 +98,62 @@ def test_labels_that_are_all_equal_are_told_as_such_and_not_as_certainty():
     products[:, 3, 3] = products[:, 2, 2]
     found = corrected_means(dataclasses.replace(moments, sums=sums, products=products))
     assert list(found.reason) == [NO_SPREAD] and np.isnan(found.value).all()
+
+
+def test_the_p_value_is_below_five_percent_exactly_where_the_interval_leaves_the_value_out():
+    rng = np.random.default_rng(14)
+    first, second = (
+        corrected_means(scored_moments(rng, 300, judged=1000, labels=60, correlation=0.7)) for _ in range(2)
+    )
+    for found in (first, difference(first, second)):
+        for null in (0.0, 0.1):
+            p = p_values(found, null=null)
+            np.testing.assert_array_equal(p < 0.05, (null < found.low) | (null > found.high))
+    assert np.mean(p_values(difference(first, second)) < 0.05) == pytest.approx(0.05, abs=3 * 0.0126)
+
+
+def test_two_days_of_one_correction_are_compared_without_its_error():
+    rng = np.random.default_rng(15)
+    month = scored_moments(rng, RUNS, judged=3000, labels=150, correlation=0.7)
+    days = [scored_moments(rng, RUNS, judged=400, labels=1, correlation=0.7) for _ in "12"]
+    change, error = change_of_means(*days, month)
+    assert covered(change - 1.96 * error, change + 1.96 * error) == pytest.approx(0.95, abs=3 * 0.008)
+    levels = [corrected_means(day, borrowed=month) for day in days]
+    apart = np.hypot(levels[0].error, levels[1].error)
+    assert error.mean() < 0.75 * apart.mean()
+    np.testing.assert_allclose(error, np.hypot(levels[0].own, levels[1].own), rtol=0.1)
+
+
+def test_a_day_is_not_drawn_towards_its_month():
+    rng = np.random.default_rng(19)
+    month = scored_moments(rng, RUNS, judged=3000, labels=150, correlation=0.7)
+    day = scored_moments(rng, RUNS, judged=400, labels=1, correlation=0.7)
+    sums, products = day.sums.copy(), day.products.copy()
+    sums[:, 1] += 0.4 * day.sums[:, 0]  # the judge's scores are .4 higher on this day
+    products[:, 0, 1] += 0.4 * day.products[:, 0, 0]
+    products[:, 1, 1] += 0.8 * day.products[:, 0, 1] + 0.16 * day.products[:, 0, 0]
+    products[:, 1, 0] = products[:, 0, 1]
+    found = corrected_means(dataclasses.replace(day, sums=sums, products=products), borrowed=month)
+    truth = 0.7 * 0.4  # what such scores were worth in the month
+    assert found.value.mean() == pytest.approx(truth, abs=0.015)
+    assert covered(found.low, found.high, truth) == pytest.approx(0.95, abs=3 * 0.008)
+
+
+def test_a_judge_that_sees_nothing_has_a_slope_that_may_be_nothing():
+    rng = np.random.default_rng(16)
+    for correlation, share in ((0.0, 0.95), (0.9, 0.0)):
+        slope, error = slope_of_labels(scored_moments(rng, RUNS, judged=1500, labels=75, correlation=correlation))
+        assert np.mean(np.abs(slope) < 1.99 * error) == pytest.approx(share, abs=3 * 0.008)
+
+
+def test_the_judges_own_mean_has_its_own_interval_with_or_without_labels():
+    few = corrected_means(scored_moments(np.random.default_rng(17), RUNS, judged=1500, labels=5, correlation=0.5))
+    assert not few.answered.any() and np.isnan(few.value).all()
+    assert covered(few.raw_low, few.raw_high, 0.5) == pytest.approx(0.95, abs=3 * 0.008)
+
+
+def test_buckets_of_users_give_the_same_as_users_where_each_has_one_of_its_own():
+    totals, window, labels = scored_windows(np.random.default_rng(18), 2, judged=900, labels=90, correlation=0.6)
+    of_users = corrected_means(LabelMoments.of_users(totals, window, labels=labels, groups=2))
+    six = np.concatenate([totals, labels[:, None]], axis=1).reshape(2, -1, 6)
+    np.testing.assert_allclose(corrected_means(LabelMoments.of_buckets(six)).high, of_users.high, rtol=1e-10)

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from onlineeval_dagster.catalog.load import load_catalog
@@ -43,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Lake]:
                 labels.append(labelled(name, at, 3 if good else 1))
     lake = lake_of(settings, [*answers, *labels], now=LATER)
     write_facts(settings.warehouse_file, facts)
-    done = correct_points(settings.warehouse_file, lake, CATALOG, rng=np.random.default_rng(0))
+    done = correct_points(settings.warehouse_file, lake, CATALOG)
     assert done.answered > 0
     return settings, lake
 
@@ -65,15 +66,14 @@ def write_facts(file: Path, facts: list[tuple]) -> None:
     with connection(file) as warehouse:
         warehouse.execute("create schema marts; create schema tick")
         others = ", ".join(f"null::varchar as {name}" for name in SLICES if name != "variant")
+        names = ("response_id", "day", "occurred_at", "user_key", "variant", "relevance_score")
+        columns = zip(names, zip(*facts, strict=True), strict=True)
+        warehouse.register("facts", pa.table({name: pa.array(list(column)) for name, column in columns}))
         warehouse.execute(
-            "create table marts.response_facts (response_id varchar, day date, occurred_at timestamptz, "
-            "user_key varchar, variant varchar, relevance_score double)"
-        )
-        warehouse.executemany("insert into marts.response_facts values (?, ?, ?, ?, ?, ?)", facts)
-        warehouse.execute(
-            f"create or replace table marts.response_facts as select *, {others}, 'production' as environment, "
-            f"'done' as relevance_state, '{JUDGE.version}' as relevance_version, 1.0 as relevance_probability, "
-            f"relevance_score >= {JUDGE.good_from} as relevance_good from marts.response_facts"
+            f"create table marts.response_facts as select * replace (relevance_score::double as relevance_score), "
+            f"{others}, 'production' as environment, 'done' as relevance_state, "
+            f"'{JUDGE.version}' as relevance_version, "
+            f"1.0 as relevance_probability, relevance_score >= {JUDGE.good_from} as relevance_good from facts"
         )
     days = tuple(sorted({fact[1] for fact in facts}))
     finish(file, Build(days=days, reads={}, catalog_version="c"))
@@ -113,7 +113,8 @@ def test_a_day_borrows_the_labels_of_28_days_and_says_so(world):
 
 def test_the_first_days_have_too_few_labels_and_no_number(world):
     found = points(world[1], metric="good_answers", grain="day", slice="all")[0]
-    assert found["value"] is None and found["reason"] == "too few labels" and found["raw"] > 0
+    assert found["value"] is None and found["reason"] == "too few labels"
+    assert found["method"] == "uncorrected" and found["raw_low"] < found["raw"] < found["raw_high"]
 
 
 def test_means_are_corrected_too(world):
@@ -122,16 +123,54 @@ def test_means_are_corrected_too(world):
     assert 0 < point["power"] < 1.5
 
 
+def test_a_point_names_its_calibration_and_days_of_one_month_are_compared_without_its_error(world):
+    found = points(world[1], metric="good_answers", grain="day", slice="all")[-7:]
+    assert len({point["calibration_version"] for point in found}) == 7  # each day has 28 days of its own
+    assert all(0 < point["own_error"] < point["error"] for point in found)
+    for point in found:
+        assert point["change_low"] < point["change"] < point["change_high"]
+        assert point["change_high"] - point["change_low"] < 2 * 1.96 * np.sqrt(2) * point["error"]
+    held = [point["change_low"] <= 0 <= point["change_high"] for point in found]
+    assert sum(held) >= 5  # nothing changed; seven at 95 %
+
+
+def test_a_new_judge_version_does_not_take_the_points_of_the_old_one_away(world, tmp_path):
+    settings = settings_at(tmp_path)
+    at = [datetime(2026, 11, 20 + n, 12, tzinfo=UTC) for n in range(2)]
+    lake = lake_of(settings, [answer(f"r-{n}", at=moment) for n, moment in enumerate(at)], now=LATER)
+    write_facts(
+        settings.warehouse_file,
+        [(f"r-{n}-{i}", moment.date(), moment, f"u{i}", "v", 3) for n, moment in enumerate(at) for i in range(40)],
+    )
+    with connection(settings.warehouse_file) as warehouse:
+        warehouse.execute(f"update marts.response_facts set relevance_version = 'old' where day = '{at[0].date()}'")
+    correct_points(settings.warehouse_file, lake, CATALOG)
+    found = points(lake, metric="good_answers", grain="day", slice="all")
+    assert [(point["as_of"], point["judge_version"]) for point in found] == [
+        (datetime(2026, 11, 20, tzinfo=UTC), "old"),
+        (datetime(2026, 11, 21, tzinfo=UTC), JUDGE.version),
+    ]
+
+
+def test_a_days_points_do_not_depend_on_how_many_days_are_corrected_at_once(world):
+    settings, lake = world
+    name = "select * exclude (file_name) from corrected_points where as_of >= '2026-11-15' order by all"
+    before = rows(lake, name, {"corrected_points": None})
+    for day in (15, 18, 22):
+        correct_points(settings.warehouse_file, lake, CATALOG, days=[date(2026, 11, day)])
+    assert rows(lake, name, {"corrected_points": None}).equals(before)
+
+
 def test_a_second_call_finds_nothing_to_do_and_a_late_label_brings_its_day_up_again(world):
     settings, lake = world
-    again = correct_points(settings.warehouse_file, lake, CATALOG, rng=np.random.default_rng(0))
+    again = correct_points(settings.warehouse_file, lake, CATALOG)
     assert again.days == ()
     before = points(lake, metric="good_answers", grain="days28", slice="all", as_of=f"{LAST} 00:00+00")[0]["labels"]
     at = datetime(2026, 11, 22, 12, tzinfo=UTC)
     late = [labelled("r-0-1", at, 1, reviewer="bo", event_id="late"), labelled("nobody", at, 1, event_id="unknown")]
     late.append(labelled("r-0-2", at, 1, stream="targeted", event_id="targeted"))
     lake_of(settings, late, now=LATER)
-    done = correct_points(settings.warehouse_file, lake, CATALOG, rng=np.random.default_rng(0))
+    done = correct_points(settings.warehouse_file, lake, CATALOG)
     assert done.days == (LAST,)
     after = points(lake, metric="good_answers", grain="days28", slice="all", as_of=f"{LAST} 00:00+00")[0]["labels"]
     assert after - before in (
