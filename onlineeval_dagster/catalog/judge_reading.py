@@ -26,7 +26,7 @@ from onlineeval_dagster.contracts.events import Response
 from onlineeval_dagster.errors import CatalogError
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*\n?(.*)\Z", re.DOTALL | re.MULTILINE)
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SET_BY_US = {"model", "messages", "stream", "n"}
 
 
@@ -50,7 +50,7 @@ def load_judge(path: Path) -> Judge:
     Raises CatalogError with file, value and remedy.
     """
     place = f"{path.parent.name}/{path.name}"
-    if not _NAME.fullmatch(path.stem):
+    if not NAME.fullmatch(path.stem):
         raise CatalogError(f"{place}: {path.stem!r} is no judge's name; use lower-case letters, digits, - and _ (64)")
     try:
         text = path.read_text(encoding="utf-8")

@@ -48,9 +48,14 @@ class Audit:
 
 def judge_cost(judge: Judge, answers: Sequence[Response]) -> JudgeCost:
     """What one answer costs with this judge: its prompt filled with the answers' texts, as it would be sent."""
-    if judge.is_local or judge.price is None or not answers:
-        return JudgeCost(judge=judge, input_tokens=_tokens(judge, answers), usd_an_answer=0.0)
-    tokens = _tokens(judge, answers)
+    return item_cost(judge, [_item(said) for said in answers])
+
+
+def item_cost(judge: Judge, items: Sequence[WorkItem]) -> JudgeCost:
+    """The same of answers as a judge gets them."""
+    tokens = _tokens(judge, items)
+    if judge.is_local or judge.price is None or not items:
+        return JudgeCost(judge=judge, input_tokens=tokens, usd_an_answer=0.0)
     reply = min(REPLY_TOKENS, *(int(judge.parameters[name]) for name in _LIMITS if name in judge.parameters), 10**6)
     millions = tokens * judge.price.input_usd_per_million + reply * judge.price.output_usd_per_million
     return JudgeCost(judge=judge, input_tokens=tokens, usd_an_answer=millions / 1e6)
@@ -87,8 +92,8 @@ def rate_within(costs: Sequence[JudgeCost], *, answers_a_day: float, cap_usd: fl
 _LIMITS = ("max_tokens", "max_completion_tokens")
 
 
-def _tokens(judge: Judge, answers: Sequence[Response]) -> float:
-    sizes = [sum(len(part["content"]) for part in messages(judge, _item(said), boundary=_BOUNDARY)) for said in answers]
+def _tokens(judge: Judge, items: Sequence[WorkItem]) -> float:
+    sizes = [sum(len(part["content"]) for part in messages(judge, item, boundary=_BOUNDARY)) for item in items]
     return sum(sizes) / max(len(sizes), 1) / CHARS_A_TOKEN
 
 

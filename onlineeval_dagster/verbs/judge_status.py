@@ -38,7 +38,7 @@ def status(
     if found:
         out.print(status_table(found))
     else:
-        out.print("No live judge in the catalog. A new one: onlineeval judge new NAME --axis AXIS --model MODEL")
+        out.print("No live judge in the catalog. A new one: onlineeval judge new NAME --question TEXT")
     retired = [judge for judge in catalog.judges if judge not in catalog.live_judges]
     for line in notes(found, retired=retired, now=now):
         out.print(f"[yellow]![/] {escape(line)}" if "is paused" in line else f"· {escape(line)}")

@@ -74,7 +74,7 @@ def init(
     with draft(load_settings().catalog, target, force=force) as staged:
         local = tuple(judge for judge in load_catalog(staged).live_judges if judge.is_local)
         if model is not None:
-            ask_model(staged, local, model, _price(staged, model, price_in, price_out))
+            ask_model(staged, local, model, price_of_model(staged, model, price_in, price_out))
         elif price_in is not None or price_out is not None:
             raise CatalogError(
                 "--price-in, --price-out: the catalog's judges say their prices themselves; give --model too"
@@ -145,14 +145,14 @@ def _rows(entry: dict[str, Any], *, at: str | None, now: datetime) -> Any:
     return read_items(opened(said, place="init", now=now, occurred_at=instant(at)), {})
 
 
-def _price(staged: Path, model: str, price_in: float | None, price_out: float | None) -> "Price":
-    """What `--model` costs: as said, or by the list. Raises CatalogError where nobody says."""
+def price_of_model(folder: Path, model: str, price_in: float | None, price_out: float | None) -> "Price":
+    """What `--model` costs: as said, or by the list of a catalog. Raises CatalogError where nobody says."""
     from onlineeval_dagster.catalog.judge_file import Price
     from onlineeval_dagster.catalog.prices_file import load_prices
 
     if price_in is not None and price_out is not None:
         return Price(input_usd_per_million=price_in, output_usd_per_million=price_out)
-    file = staged / "prices.toml"
+    file = folder / "prices.toml"
     listed = load_prices(file if file.exists() else PACKAGED_CATALOG / "prices.toml")
     price = listed.of(model)
     if price is None or price_in is not None or price_out is not None:
