@@ -11,6 +11,7 @@ from onlineeval_dagster.errors import OnlineEvalError, SourceError
 from onlineeval_dagster.settings import Settings, load_settings
 from onlineeval_dagster.terminal import printed_on
 from onlineeval_dagster.verbs.coverage import coverage
+from onlineeval_dagster.verbs.experiment import experiment_app
 from onlineeval_dagster.verbs.judge import judge_app
 from onlineeval_dagster.verbs.keeping import backup, erase, restore, retention
 from onlineeval_dagster.verbs.newcomer import init
@@ -23,6 +24,8 @@ from onlineeval_dagster.verbs.sources import import_, sources
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 catalog_app = typer.Typer(no_args_is_help=True, help="The catalog: judges, signals, sampling, metrics.")
 app.add_typer(catalog_app, name="catalog")
+app.add_typer(experiment_app, name="experiment")
+app.add_typer(experiment_app, name="experiment")
 # Bound to the stream as it is now: a run sends what dbt prints elsewhere.
 out = printed_on()
 err = printed_on(errors=True)

@@ -1,0 +1,69 @@
+"""A plan in plain words, for the command line."""
+
+from collections.abc import Iterator
+
+from onlineeval_dagster.catalog.experiment_file import Experiment
+from onlineeval_dagster.experiments.planning import LEAST_CHANCE, Plan
+from onlineeval_dagster.experiments.seen import Seen
+
+FOLK = (
+    "500,000 an arm is the number for a lift of 1 % at a base rate of 24 % (497,101); "
+    "at a base rate of 85 % the same needs 27,702."
+)
+
+
+def plan_lines(name: str, experiment: Experiment, seen: Seen, plan: Plan) -> Iterator[str]:
+    """What there is, what can be found, what to do instead, and what the guardrails can pay."""
+    weeks = f"{experiment.weeks} week{'s' if experiment.weeks > 1 else ''}"
+    yield f"{name}: {experiment.hypothesis}"
+    by_week = ", ".join(f"{units:,.0f}" for units in seen.traffic.by_week)
+    yield (
+        f"Traffic: {by_week} different {experiment.unit}s after 1 … {seen.weeks} weeks; they come back, so this is not "
+        f"seven times a day's. In {weeks}: {plan.units:,.0f} in the smallest arm."
+    )
+    primary = seen.metrics[experiment.primary]
+    yield (
+        f"{experiment.primary} stands at {primary.value:.4g}. "  # type: ignore[union-attr]
+        f"In {weeks} a change of {_percent(plan.least_lift)} is found {100 * experiment.power:.0f} times in 100 "
+        f"(wanted: {_percent(plan.wanted_lift)})."
+    )
+    if plan.is_enough:
+        yield "That is enough."
+    else:
+        yield (
+            f"Not enough: {_percent(plan.wanted_lift)} needs {plan.units_needed:,.0f} {experiment.unit}s an arm, "
+            f"{_weeks(plan.weeks_needed)}. Instead:"
+        )
+        for way in plan.instead:
+            yield f"  - {way.what}: finds {_percent(way.least_lift)}; the wanted change after {_weeks(way.weeks)}"
+        yield "  - a bolder change: what is twice as large needs a quarter of the units"
+        yield f"  - let the prior decide (sd {100 * experiment.prior.sd:.0f} %): a chance to be better, and no proof"
+    yield f"A win would be none {100 * plan.false_wins:.0f} times in 100, if one change in ten works."
+    yield from _guardrail_lines(plan, weeks)
+    yield FOLK
+
+
+def _guardrail_lines(plan: Plan, weeks: str) -> Iterator[str]:
+    for one in plan.guardrails:
+        head = f"Guardrail {one.metric}, margin {_percent(one.margin)}"
+        if one.passes is None:
+            yield f"{head}: no number from the past ({one.reason})"
+        else:
+            said = "" if one.testable else "; declared untestable, blocks on a breach alone"
+            yield f"{head}: passes {100 * one.passes:.0f} times in 100 when nothing is wrong{said}"
+    if plan.all_pass is None or not plan.guardrails:
+        return
+    yield f"All that are to be proved pass together {100 * plan.all_pass:.1f} times in 100 when nothing is wrong."
+    if plan.all_pass < LEAST_CHANCE:
+        for one in plan.guardrails:
+            if one.testable and one.passes is not None:
+                margin = "no margin below 50 %" if one.margin_needed is None else f"margin = {one.margin_needed:.3f}"
+                yield f"  - {one.metric}: {margin} in {weeks}, or {_weeks(one.weeks_needed)}, or testable = false"
+
+
+def _weeks(weeks: int | None) -> str:
+    return "more than two years" if weeks is None else f"{weeks} week{'s' if weeks > 1 else ''}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"

@@ -1,0 +1,116 @@
+"""What past traffic says to a plan: units by week, each metric's value and spread, what covariates would take out.
+
+The last weeks are counted as the experiment itself will be, with a coin for an assignment: nothing is guessed.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from onlineeval_dagster.catalog.experiment_file import Experiment
+from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.contracts.estimates import NotEnough
+from onlineeval_dagster.experiments.compare import compare
+from onlineeval_dagster.experiments.moments import D, Floats, UnitMoments, Y
+from onlineeval_dagster.experiments.power import Traffic
+from onlineeval_dagster.experiments.totals import count_units
+from onlineeval_dagster.lake.scan import literals
+from onlineeval_dagster.warehouse.duckdb import query
+
+MOST_WEEKS = 4
+NEEDED_UNITS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenMetric:
+    """value in the metric's own unit; spread of a unit's influence as a share of it; variance the covariates remove."""
+
+    value: float
+    spread: float
+    removed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """weeks: how far back was looked. A metric without enough answers has its reason."""
+
+    weeks: int
+    traffic: Traffic
+    metrics: dict[str, SeenMetric | NotEnough]
+
+
+def look_back(file: Path, catalog: Catalog, experiment: Experiment, *, now: datetime) -> Seen | NotEnough:
+    """The last whole weeks that have answers, four at most, and what their units had done before."""
+    monday = now.date() - timedelta(days=now.date().weekday())
+    until = datetime.combine(monday, time(), tzinfo=UTC)
+    weeks = _weeks_with_answers(file, catalog, until) if file.exists() else 0
+    if weeks == 0:
+        return NotEnough(have=0, needed=1, reason="no whole week of answers (from Monday, UTC) is in the warehouse")
+    start = until - timedelta(weeks=weeks)
+    past = experiment.model_copy(
+        update={
+            "starts_on": start.date(),
+            "weeks": weeks,
+            "looks": (),
+            "variants": {"first": 0.5, "second": 0.5},
+            "control": None,
+            "segments": (),
+        }
+    )
+    asked = _EXPOSED.format(key=_KEY[experiment.unit], environments=literals(catalog.sampling.environments))
+    exposures = query(file, asked, {"start": start, "until": until})
+    counted = count_units(file, catalog, "past", past, exposures, until=until)
+    metrics = {name: _metric(counted.moments, place) for place, name in enumerate(experiment.metrics)}
+    traffic = _traffic(exposures.column("occurred_at").to_numpy(), start, weeks)
+    return Seen(weeks=weeks, traffic=traffic, metrics=metrics)
+
+
+def _metric(moments: UnitMoments, place: int) -> SeenMetric | NotEnough:
+    both = moments.products[place, 0]
+    found = compare(UnitMoments(products=both), needed=NEEDED_UNITS)
+    if not found.answered[0]:
+        return NotEnough(have=int(found.units[0]), needed=NEEDED_UNITS, reason=str(found.reason[0]))
+    whole = UnitMoments(products=both.sum(axis=0, keepdims=True))
+    mean, spread = whole.means[0], whole.covariances[0]
+    value = float(mean[Y] / mean[D])
+    influence = np.zeros(len(mean))
+    influence[Y], influence[D] = 1 / mean[D], -value / mean[D]
+    error = float(np.sqrt(_square(influence, spread)))
+    return SeenMetric(value=value, spread=error / abs(value), removed=float(np.clip(found.removed[0], 0, 1)))
+
+
+def _square(influence: Floats, spread: Floats) -> float:
+    return float(influence @ spread @ influence)
+
+
+def _traffic(met_at: np.ndarray, start: datetime, weeks: int) -> Traffic:
+    edges = [np.datetime64((start + timedelta(weeks=week)).replace(tzinfo=None), "us") for week in range(1, weeks + 1)]
+    times = met_at.astype("datetime64[us]")
+    return Traffic(by_week=tuple(float((times < edge).sum()) for edge in edges))
+
+
+_KEY = {"user": "user_id", "session": "session_id"}
+_EXPOSED = """
+select 'past' as experiment, '{{}}' as attributes, unit_id, unit, environment, first_at as occurred_at,
+    case when ('0x' || substr(md5('past:' || unit_id), 1, 1))::int < 8 then 'first' else 'second' end as variant,
+    null::varchar as assignment_version
+from (
+    select {key} as unit_id, '{key}'.replace('_id', '') as unit, min(environment) as environment,
+        min(occurred_at) as first_at
+    from marts.response_facts
+    where occurred_at >= $start and occurred_at < $until and environment in ({environments}) and {key} is not null
+    group by {key}
+)
+"""
+
+
+def _weeks_with_answers(file: Path, catalog: Catalog, until: datetime) -> int:
+    """Whole weeks back to the first day with answers, four at most."""
+    first = query(
+        file,
+        f"select min(day) as first from marts.response_facts "
+        f"where environment in ({literals(catalog.sampling.environments)})",
+    ).to_pylist()[0]["first"]
+    return 0 if first is None else max(0, min(MOST_WEEKS, (until.date() - first).days // 7))

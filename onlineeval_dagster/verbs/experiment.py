@@ -1,0 +1,47 @@
+"""`onlineeval experiment plan`: what an experiment can find before it starts."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from onlineeval_dagster.errors import CatalogError, ReportError
+from onlineeval_dagster.settings import load_settings
+from onlineeval_dagster.terminal import printed_on
+
+experiment_app = typer.Typer(no_args_is_help=True, help="Experiments of the catalog's experiments.toml.")
+
+
+@experiment_app.command("plan")
+def plan(
+    name: Annotated[str, typer.Argument(help="An experiment of experiments.toml.")],
+    lift: Annotated[
+        float, typer.Option(min=0.001, max=1, help="The smallest change worth knowing: .02 is 2 percent.")
+    ] = 0.02,
+) -> None:
+    """Weeks and sizes with the traffic seen; what to do instead where it is too little; what guardrails can pass."""
+    from onlineeval_dagster.catalog.load import load_catalog
+    from onlineeval_dagster.contracts.estimates import NotEnough
+    from onlineeval_dagster.experiments import planning
+    from onlineeval_dagster.experiments.plan_shown import plan_lines
+    from onlineeval_dagster.experiments.seen import look_back
+    from onlineeval_dagster.warehouse.duckdb import warehouse_held
+
+    settings = load_settings()
+    catalog = load_catalog(settings.catalog)
+    known = catalog.experiments.experiments
+    if name not in known:
+        there = ", ".join(known) or "none; the packaged experiments.toml shows one"
+        raise CatalogError(f"experiments.toml: no experiment {name!r}; there are {there}")
+    file = settings.warehouse_file
+    with warehouse_held(file, wait_seconds=settings.warehouse_wait_seconds, purpose="planning an experiment"):
+        seen = look_back(file, catalog, known[name], now=datetime.now(UTC))
+    if isinstance(seen, NotEnough):
+        raise ReportError(f"experiment {name}: {seen.reason}; import a week of answers and run `onlineeval run`")
+    found = planning.plan(known[name], seen, wanted_lift=lift)
+    if isinstance(found, NotEnough):
+        raise ReportError(f"experiment {name}: {known[name].primary} has no past to plan from ({found.reason})")
+    out = printed_on()
+    for line in plan_lines(name, known[name], seen, found):
+        out.print(escape(line))
