@@ -7,6 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from onlineeval_dagster.catalog.load import Catalog, load_catalog
+from onlineeval_dagster.contracts.arrow import from_table
+from onlineeval_dagster.contracts.estimates import MetricPoint
 from onlineeval_dagster.judges.state import JudgeState
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import literals, rows
@@ -16,6 +18,8 @@ from onlineeval_dagster.newcomer.waiting import waiting_for_budget
 from onlineeval_dagster.progress import waiting
 from onlineeval_dagster.quality.closing import close
 from onlineeval_dagster.quality.shown import sources_shown
+from onlineeval_dagster.review.bridge import bridged
+from onlineeval_dagster.review.versions import read_comparisons
 from onlineeval_dagster.settings import Settings
 from onlineeval_dagster.warehouse.duckdb import query, warehouse_held
 
@@ -37,6 +41,8 @@ def show_status(settings: Settings, *, now: datetime, out: Console) -> None:
     lines = sources_shown(lake, since=now - timedelta(days=1), waiting=untaken_by_door(settings))
     if lines is not None:
         out.print(lines)
+    for line in _handovers(lake, catalog, now=now):
+        out.print(f"· {escape(line)}")
     for problem in _problems(settings, lake, catalog, now=now):
         out.print(f"[yellow]![/] {escape(problem)}")
 
@@ -122,6 +128,23 @@ def _pauses(settings: Settings) -> list[str]:
             f"asked again from {pause.next_probe_at:%Y-%m-%d %H:%M:%S} UTC on"
             for pause in state.pauses()
         ]
+
+
+def _handovers(lake: Lake, catalog: Catalog, *, now: datetime) -> list[str]:
+    """Metrics whose numbers of the last 28 days come from more than one version of their judge."""
+    days = {day for day in lake.days("metric_points") if day >= now.date() - timedelta(days=28)}
+    sql = "select * exclude (day) from metric_points where grain = 'day' and slice = 'all' and judge_version <> 'none'"
+    points = from_table(rows(lake, sql, {"metric_points": days}), MetricPoint)
+    _, found = bridged(points, catalog, read_comparisons(lake))
+    lines = []
+    for one in found:
+        told = f"older numbers (version {one.before}) are not comparable: {one.reason}"
+        if one.shift is not None:
+            moved = f"{one.shift:+.3f} ({one.low:+.3f} … {one.high:+.3f})"
+            told = f"reports move older numbers (version {one.before}) by {moved}"
+        metric = catalog.metrics.metrics[one.metric]
+        lines.append(f"“{metric.title}”: judge {metric.judge} {one.after} since {one.since:%Y-%m-%d}; {told}")
+    return lines
 
 
 def _problems(settings: Settings, lake: Lake, catalog: Catalog, *, now: datetime) -> list[str]:

@@ -90,7 +90,10 @@ class Signals(Entry):
 
 
 class Metric(Entry):
-    """One table of metrics.toml. The expressions are SQL over response_facts."""
+    """One table of metrics.toml. The expressions are SQL over response_facts.
+
+    at_new_judge  what becomes of the past when the judge's version changes: `break`, or `rebase` by the measured shift
+    """
 
     title: str
     kind: Literal["rate", "mean"]
@@ -100,6 +103,21 @@ class Metric(Entry):
     judge: str | None = None
     unit: Literal["share", "score", "ms", "usd"]
     direction: Literal["up", "down", "none"]
+    # Excluded: it says how points are shown, and makes no other metric.
+    at_new_judge: Literal["break", "rebase"] = Field(default="break", exclude=True)
+
+    @model_validator(mode="after")
+    def _rebased_by_what_is_measured(self) -> Self:
+        if self.at_new_judge == "rebase":
+            column = (self.judge or "").replace("-", "_")
+            wanted = f"{column}_good" if self.kind == "rate" else f"{column}_score"
+            told = (self.numerator.strip(), self.denominator.strip(), self.filter.strip())
+            if self.judge is None or told != (wanted, "true", "true"):
+                raise ValueError(
+                    'at_new_judge = "rebase" works for what versions are compared by: a judge, all answers, and the '
+                    f'numerator {wanted if self.judge else "<judge>_good"}; write "break"'
+                )
+        return self
 
 
 Profile = Literal["standard", "weekly"]

@@ -54,6 +54,9 @@ def notes(
         f"A change is called worse or better where the {100 * effect_level:.0f} % interval of the difference between "
         "before and after excludes zero. Every metric is looked at after every change, and there is no other "
         "correction for that.",
+        "A number that another judge version gave is a series of its own, unless metrics.toml asks to rebase it: then "
+        "the mean paired difference of the two versions on the same answers is added, and the two intervals' distances "
+        'add in squares (MOVER); its method ends with "+rebased".',
         "Who rates: a user's answers of all days are summed first; groups are called different where the intervals of "
         "all pairs of groups that were compared hold together at 95 % (Bonferroni).",
         "Numbers of the AI reviewer are its own word; those corrected by people stand in a table of their own, with "

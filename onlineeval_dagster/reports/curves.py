@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 from onlineeval_dagster.contracts.estimates import Grain, MetricPoint
-from onlineeval_dagster.reports.history import WEEK, best_known, numbers, series_name
+from onlineeval_dagster.reports.history import WEEK, best_known, is_rebased, numbers, series_name
 from onlineeval_dagster.reports.model import MetricWords, Plot, PlotPoint
 from onlineeval_dagster.reports.wording import count, day_short, format_for
 
@@ -60,8 +61,9 @@ def _drawn(words: MetricWords, points: Sequence[MetricPoint], start: datetime, n
     point = best_known(point for point in points if point.window_start == start)
     if point is None or point.value is None:
         seen = "nothing seen" if point is None or not point.n else f"not enough yet: {point.n:,} seen"
-        nothing = {"value": None, "low": None, "high": None}
-        return PlotPoint(starts_at=start, name=name, value_text="–", likely_text=seen, series="", **nothing)
+        return PlotPoint(
+            starts_at=start, name=name, value=None, low=None, high=None, value_text="–", likely_text=seen, series=""
+        )
     value, low, high = numbers(point)
     written = format_for(words.unit, low, value, high)
     return PlotPoint(
@@ -73,6 +75,7 @@ def _drawn(words: MetricWords, points: Sequence[MetricPoint], start: datetime, n
         value_text=written.value(value),
         likely_text=written.likely(low, high),
         series=series_name(point),
+        rebased=is_rebased(point),
     )
 
 
@@ -83,8 +86,13 @@ def _plot(words: MetricWords, points: list[PlotPoint], *, grain: Grain, span: st
     caption = "The line is the value, the bars are its likely range."
     if gaps:
         caption += f" {count(gaps, grain)} without a number {'is' if gaps == 1 else 'are'} left open."
-    if len({point.series for point in known}) > 1:
-        caption += " The line breaks where the AI reviewer or the way of counting changed."
+    if breaks := [one.name for before, one in pairwise(known) if one.series != before.series]:
+        caption += f" The line breaks where the AI reviewer or the way of counting changed: {', '.join(breaks)}."
+    if moved := [point.name for point in known if point.rebased]:
+        caption += (
+            f" Up to {moved[-1]} an earlier AI reviewer checked: those values are moved by how the two differ on the "
+            "same answers, and their ranges are wider for it."
+        )
     summary = f"{title}, {span}: no number yet."
     if not known:
         caption = "No number yet."

@@ -10,6 +10,7 @@ import numpy as np
 from onlineeval_dagster.contracts.estimates import MetricPoint
 from onlineeval_dagster.metrics.intervals import Floats, difference_limits
 from onlineeval_dagster.reports.model import Unit
+from onlineeval_dagster.review.bridge import REBASED
 
 WEEK = timedelta(days=7)
 Alike = Literal["same", "up", "down", "unclear", "first_week", "missing", "recounted"]
@@ -36,6 +37,11 @@ class Comparison:
 def series_name(point: MetricPoint) -> str:
     """What a point's number rests on; points of two series are never compared or joined by a line."""
     return f"{point.judge_version} {point.metric_version}"
+
+
+def is_rebased(point: MetricPoint) -> bool:
+    """Whether an earlier judge version gave the number, and it was moved to the scale of the one in force."""
+    return (point.method or "").endswith(REBASED)
 
 
 def overall(points: Iterable[MetricPoint], *, day: date) -> list[MetricPoint]:

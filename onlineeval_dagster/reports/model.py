@@ -106,6 +106,7 @@ class PlotPoint:
 
     starts_at  beginning of the window; name: "Mon 16 Nov" or "10:00"; value_text, likely_text: as the page says them
     series     what the numbers rest on; a line never crosses from one series to another
+    rebased    checked by an earlier AI reviewer and moved to the scale of today's
     """
 
     starts_at: datetime
@@ -116,6 +117,7 @@ class PlotPoint:
     value_text: str
     likely_text: str
     series: str
+    rebased: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

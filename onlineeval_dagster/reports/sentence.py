@@ -3,7 +3,7 @@
 import re
 
 from onlineeval_dagster.contracts.estimates import Estimate, MetricPoint
-from onlineeval_dagster.reports.history import Comparison, numbers
+from onlineeval_dagster.reports.history import Comparison, is_rebased, numbers
 from onlineeval_dagster.reports.model import MetricWords
 from onlineeval_dagster.reports.wording import Format, apart, count, format_for
 
@@ -29,7 +29,8 @@ def day_sentence(words: MetricWords, point: MetricPoint, comparison: Comparison)
     if before is not None and comparison.alike in ("up", "down"):
         then, then_low, then_high = numbers(before)
         written = apart(written, format_for(words.unit, then_low, then, then_high), (value, then))
-    return _measured(words, written, (value, low, high)) + _tail(point, comparison, written)
+    said = _measured(words, written, (value, low, high)) + _tail(point, comparison, written)
+    return f"{said} (moved to the scale of today's AI reviewer)" if before is not None and is_rebased(before) else said
 
 
 def _measured(words: MetricWords, written: Format, measured: tuple[float, float, float]) -> str:

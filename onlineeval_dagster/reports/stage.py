@@ -21,6 +21,8 @@ from onlineeval_dagster.reports.curves import WEEKS_SHOWN
 from onlineeval_dagster.reports.html import render_html
 from onlineeval_dagster.reports.markdown import render_markdown
 from onlineeval_dagster.reports.model import Change, Coverage, MetricWords, WorstAnswer
+from onlineeval_dagster.review.bridge import bridged
+from onlineeval_dagster.review.versions import read_comparisons
 from onlineeval_dagster.settings import Settings
 from onlineeval_dagster.warehouse.duckdb import query
 
@@ -45,7 +47,7 @@ class WrittenReport:
 def write_daily_report(settings: Settings, lake: Lake, catalog: Catalog, *, day: date, now: datetime) -> WrittenReport:
     """Build and write the report of one day (UTC). Raises ReportError where the day has no data."""
     history = [day - timedelta(days=back) for back in range(HISTORY_DAYS + 8)]
-    points = _points(lake, day, history)
+    points, _ = bridged(_points(lake, day, history), catalog, read_comparisons(lake))
     report = build_daily_report(
         day=day,
         now=now,
