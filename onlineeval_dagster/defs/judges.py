@@ -4,6 +4,7 @@ import dagster as dg
 
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.defs.place import Place, told_plainly
+from onlineeval_dagster.defs.rejudging import tell_judged
 from onlineeval_dagster.defs.tables import RETRIES, table_spec
 from onlineeval_dagster.errors import JudgeError
 from onlineeval_dagster.judges.answering import problems
@@ -33,6 +34,7 @@ def verdicts(context: dg.AssetExecutionContext, place: Place) -> dg.MaterializeR
         if refused is None and any(judge.repeats for judge in catalog.asked_judges) and len(pending.work):
             repeated, refused, more = _judge(place, catalog, pending_work(lake, catalog).again)
             summaries, accepted = summaries + repeated, accepted + more
+    tell_judged(context, place, set(pending.work.column("day").to_pylist()))
     for summary in summaries:
         if summary.paused_reason:
             until = f"{summary.paused_until:%Y-%m-%d %H:%M:%S} UTC" if summary.paused_until else "the next run"

@@ -22,6 +22,7 @@ EVERYTHING = (
     - REPORTS
     - dg.AssetSelection.assets("imports")
     - dg.AssetSelection.assets("signal_validity", "quality_weights", "corrected_points", "judge_comparisons")
+    - dg.AssetSelection.assets("judged_days")
     - dg.AssetSelection.assets("judge_trials", "judge_reliability", "reviewer_quality")
 )
 

@@ -9,7 +9,7 @@ the answer for this version as well, that row has its own true chance, and the v
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -81,14 +81,14 @@ def judge_to_ask(catalog: Catalog, name: str) -> Judge:
     return judge
 
 
-def judged_before(lake: Lake, judge: Judge, *, days: int, now: datetime) -> pa.Table:
-    """Answers of the last `days` that other versions judged, newest first: the columns of `Plan.work`, and `judged`.
+def judged_before(lake: Lake, judge: Judge, *, days: int, now: datetime, on: date | None = None) -> pa.Table:
+    """Answers of the last `days`, or of the one day `on`, that other versions judged, newest first.
 
-    The version compared with is the last one of the same judge, else of another judge of the axis. Answers whose text
-    is gone are left out.
+    The columns of `Plan.work`, and `judged`. The version compared with is the last one of the same judge, else of
+    another judge of the axis. Answers whose text is gone are left out.
     """
     first = (now - timedelta(days=days)).date()
-    wanted = {day for day in lake.days("verdicts") if day >= first}
+    wanted = {day for day in lake.days("verdicts") if (day == on if on else day >= first)}
     return rows(lake, _judged_before_sql(judge), {"verdicts": wanted, "responses": wanted})
 
 

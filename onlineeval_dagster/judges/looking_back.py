@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 
 from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import Catalog
@@ -43,10 +43,12 @@ class LookedBack:
         return self.done + self.failed
 
 
-def plan_now(settings: Settings, catalog: Catalog, judge: Judge, *, days: int, limit: int, now: datetime) -> Plan:
+def plan_now(
+    settings: Settings, catalog: Catalog, judge: Judge, *, days: int, limit: int, now: datetime, on: date | None = None
+) -> Plan:
     """The plan over what is in the lake now, with its expected cost. Asks nobody, writes nothing."""
     usd_left = _allowed(settings, catalog, judge, now=now)
-    return _plan(settings, catalog, judge, days=days, limit=limit, now=now, usd_left=usd_left, skip=())
+    return _plan(settings, catalog, judge, days=days, limit=limit, now=now, usd_left=usd_left, skip=(), on=on)
 
 
 def look_back(
@@ -58,8 +60,11 @@ def look_back(
     limit: int,
     now: Callable[[], datetime],
     endpoint: EndpointOf | None = None,
+    on: date | None = None,
 ) -> LookedBack:
-    """Judge up to `limit` stored answers of the last `days` that another version judged, newest first.
+    """Judge up to `limit` stored answers of the last `days`, or of the day `on`, that another version judged.
+
+    The newest come first.
 
     Safe to kill and to repeat: each verdict is in the log before the next call, and what the log holds is taken in
     before anything is planned; at most the calls in flight are paid for twice. What money does not allow is left for
@@ -77,7 +82,9 @@ def look_back(
             ingest(settings, lake, now=now())
             usd_left = None if allowed is None else max(allowed - done.cost_usd, 0.0)
             batch = min(left, BATCH)
-            plan = _plan(settings, catalog, judge, days=days, limit=batch, now=now(), usd_left=usd_left, skip=tried)
+            plan = _plan(
+                settings, catalog, judge, days=days, limit=batch, now=now(), usd_left=usd_left, skip=tried, on=on
+            )
             if not len(plan.work):
                 return replace(done, stopped=OUT_OF_MONEY if plan.is_short else None)
             tried |= set(plan.work.column("response_id").to_pylist())
@@ -96,9 +103,10 @@ def _plan(
     now: datetime,
     usd_left: float | None,
     skip: Collection[str],
+    on: date | None,
 ) -> Plan:
     lake, budget = Lake(settings.lake_folder), catalog.sampling.budget
-    before = judged_before(lake, judge, days=days, now=now)
+    before = judged_before(lake, judge, days=days, now=now, on=on)
     wished = plan_backfill(judge, before, budget=budget, limit=limit, skip=skip)
     usd_each = expected_usd(lake, wished)
     return plan_backfill(judge, before, budget=budget, limit=limit, usd_each=usd_each, usd_left=usd_left, skip=skip)

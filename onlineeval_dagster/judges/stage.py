@@ -17,7 +17,7 @@ from onlineeval_dagster.judges.runner import Record, RunSummary, judge_all
 from onlineeval_dagster.judges.state import JudgeState
 from onlineeval_dagster.judges.work import WorkItem
 from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.scan import engine, rows, scan_files
+from onlineeval_dagster.lake.scan import engine, literals, rows, scan_files
 from onlineeval_dagster.sampling.chance import unit_interval_sql
 
 ATTEMPTS = 3
@@ -141,6 +141,17 @@ def mark_judged(lake: Lake, pending: Pending) -> None:
     if lake.read_through("verdicts", "selections") != pending.selections_version:
         reads = {"selections": pending.selections_version}
         lake.append("verdicts", TABLES["verdicts"].schema.empty_table(), reads=reads)
+
+
+def judged_days(lake: Lake, catalog: Catalog, days: Collection[date]) -> list[tuple[str, date]]:
+    """Which versions of the catalog's judges have scored answers of `days`: (`name:version`, day), sorted."""
+    names = literals(judge.name for judge in catalog.judges)
+    sql = (
+        "select distinct judge || ':' || judge_version as version, day from verdicts "
+        f"where score is not null and replicate = 0 and judge in ({names or 'null'}) order by all"
+    )
+    found = rows(lake, sql, {"verdicts": set(days)}) if days else None
+    return [] if found is None else [(row["version"], row["day"]) for row in found.to_pylist()]
 
 
 def items_of(lake: Lake, work: pa.Table) -> Iterator[WorkItem]:

@@ -36,6 +36,7 @@ DEPENDS_ON: dict[str, set[str]] = {
     "selections": {"responses", "signals", "deploys"},
     "verdicts": {"responses", "selections"},
     "judge_comparisons": {"verdicts", "responses"},
+    "judged_days": {"verdicts", "responses"},
     "judge_trials": set(),
     "judge_reliability": {"judge_trials", "verdicts", "responses"},
     "coverage": {*(name for name in TABLES if TABLES[name].written_by == "ingest"), "signals"},
@@ -67,7 +68,7 @@ GROUPS = {
     "traces": {"trace_states"},
     "signals": {"signals", "signal_validity", "quality_weights"},
     "sampling": {"selections"},
-    "judges": {"verdicts", "judge_comparisons", "judge_trials", "judge_reliability"},
+    "judges": {"verdicts", "judge_comparisons", "judged_days", "judge_trials", "judge_reliability"},
     "coverage": {"coverage"},
     "staging": STAGING,
     "marts": {
@@ -84,7 +85,7 @@ POOLS = {
         *("ingest", "signals", "signal_worth", "selections", "review_tasks", "coverage"),
         *("judge_comparisons", "judge_reliability", "gold_answers", "reviewer_quality"),
     },
-    "judges": {"verdicts", "judge_trials"},
+    "judges": {"verdicts", "judge_trials", "judged_days"},
     "warehouse": {"warehouse", "metric_points", "minute_counts", "deploy_effects", "corrected_points", "daily_report"},
 }
 
@@ -116,7 +117,7 @@ def test_an_asset_says_what_it_is_whose_it_is_and_what_it_is_made_of(graph, name
     asset = graph.get(dg.AssetKey(name))
     assert len(asset.description) > 40
     assert asset.owners == ["team:evaluation"]
-    kinds = {"delta", "parquet"} if name in TABLES else {"dbt", "duckdb"}
+    kinds = {"delta", "parquet"} if name in TABLES or name == "judged_days" else {"dbt", "duckdb"}
     assert asset.kinds == ({"html", "markdown"} if name == "daily_report" else kinds)
 
 
@@ -165,7 +166,9 @@ def test_schedules_and_sensors_run_from_the_start() -> None:
         "every_morning": ("0 5 * * *", running),
     }
     sensors = {sensor.name: sensor.default_status for sensor in definitions().sensors or ()}
-    assert sensors == dict.fromkeys(("sealed_segments", "deploys_seen"), dg.DefaultSensorStatus.RUNNING)
+    assert sensors == dict.fromkeys(
+        ("sealed_segments", "deploys_seen", "new_judge_versions"), dg.DefaultSensorStatus.RUNNING
+    )
 
 
 def look(settings: Settings, sensor: str, cursor: str | None = None) -> Any:
