@@ -126,7 +126,7 @@ def catalog_check() -> None:
     """Read every file of the catalog and try its metrics on an empty table."""
     from onlineeval_dagster.catalog.load import load_catalog, load_sources
     from onlineeval_dagster.newcomer.waiting import waiting_for_budget
-    from onlineeval_dagster.signals.automated import known_detectors
+    from onlineeval_dagster.signals.detectors.registry import known_detectors
     from onlineeval_dagster.sources.registry import check_sources
     from onlineeval_dagster.warehouse.dry_run import check_metrics
 

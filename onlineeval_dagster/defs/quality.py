@@ -100,6 +100,8 @@ def actions_joined(context: dg.AssetCheckExecutionContext, place: Place) -> dg.A
             "that speak of no known response": found.count,
             f"of these younger than {joined_limits().hours:g} h": found.waiting,
             "oldest": f"{found.oldest:%Y-%m-%d %H:%M} UTC" if found.oldest else "none",
+            "before their response (clocks disagree; joined)": found.early,
+            "told again (counted once)": found.repeated,
         },
     )
 

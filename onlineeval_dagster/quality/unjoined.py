@@ -1,4 +1,4 @@
-"""Actions that speak of no known response: kept in the lake, joined when the response arrives, counted until then."""
+"""Odd actions, counted: those of no known response (kept, joined when it arrives), early ones and repeated ones."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,14 +16,18 @@ from onlineeval_dagster.signals.behaviour import ATTRIBUTION_DAYS, SKEW_DAYS
 class Unjoined:
     """Of `actions` looked at, `count` speak of a response that is not there, or that is too far from them in time.
 
-    oldest   when the first of them occurred, aware UTC; None where there is none
-    waiting  those young enough that their response may still be on its way
+    oldest    when the first of them occurred, aware UTC; None where there is none
+    waiting   those young enough that their response may still be on its way
+    early     actions that say they happened before their response: clocks disagree. They are joined all the same
+    repeated  rows that tell an event again; they are counted nowhere else
     """
 
     actions: int
     count: int
     oldest: datetime | None
     waiting: int
+    early: int
+    repeated: int
 
     @property
     def share(self) -> float:
@@ -36,9 +40,9 @@ class Unjoined:
         return self.share <= joined_limits().share
 
 
-def recent_days(lake: Lake) -> list[date]:
-    """The last two days that have actions: what a tick looks at."""
-    return sorted(lake.days("actions"))[-2:]
+def recent_days(lake: Lake, table: str = "actions") -> list[date]:
+    """The last two days that a table has: what a tick looks at."""
+    return sorted(lake.days(table))[-2:]
 
 
 def unjoined_actions(lake: Lake, days: Collection[date] | None = None, *, now: datetime) -> Unjoined:
@@ -55,11 +59,14 @@ def unjoined_actions(lake: Lake, days: Collection[date] | None = None, *, now: d
             open_ones = _without_response(lake, open_ones, before)
     since = now - timedelta(hours=joined_limits().hours)
     times = open_ones.column("occurred_at").to_pylist()
+    lines = rows(lake, "select count(*) as lines from actions", {"actions": wanted}).column("lines")[0].as_py()
     return Unjoined(
         actions=told.num_rows,
         count=len(times),
         oldest=min(times, default=None),
         waiting=sum(time > since for time in times),
+        early=_early(lake, told),
+        repeated=lines - told.num_rows,
     )
 
 
@@ -71,3 +78,14 @@ def _without_response(lake: Lake, actions: pa.Table, before: int) -> pa.Table:
         f"and responses.day between told.day - {before} and told.day + {SKEW_DAYS})"
     )
     return rows(lake, sql, {"responses": near & lake.days("responses")}, told=actions)
+
+
+def _early(lake: Lake, actions: pa.Table) -> int:
+    """Only a response of the same day or the next can lie behind its action."""
+    days = actions.column("day").unique().to_pylist()
+    near = {day + timedelta(days=shift) for day in days for shift in range(SKEW_DAYS + 1)} & lake.days("responses")
+    sql = (
+        "with answered as (select response_id, min(occurred_at) as answered_at from responses group by response_id) "
+        "select count(*) as early from told join answered using (response_id) where told.occurred_at < answered_at"
+    )
+    return rows(lake, sql, {"responses": near}, told=actions).column("early")[0].as_py()

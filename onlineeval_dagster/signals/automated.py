@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.tables import TABLES
-from onlineeval_dagster.errors import CatalogError
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import engine, first_rows, scan_files
 from onlineeval_dagster.signals.detectors.interface import BASELINE, Detector
-from onlineeval_dagster.signals.detectors.registry import DETECTORS, OPTIONAL
+from onlineeval_dagster.signals.detectors.registry import known_detectors
 from onlineeval_dagster.signals.usual import usual_before
+from onlineeval_dagster.signals.versions import detector_versions
 
 _BATCH = 20_000
 """Rows whose texts are in memory at a time: some 100 MB of questions, contexts and answers."""
@@ -49,10 +49,12 @@ def automated_signals(lake: Lake, catalog: Catalog, days: Collection[date]) -> I
     used = known_detectors(catalog)
     if not used:
         return
-    bits = {name: 1 << place for place, name in enumerate(used)}
-    versions = [_version(catalog, detector) for detector in used.values()]
+    bits, versions = {name: 1 << place for place, name in enumerate(used)}, detector_versions(catalog)
+    flags = {name: entry.flag for name, entry in catalog.signals.detectors.items()}
     with engine(lake, {"signals": days, "responses": days}) as connection:
-        connection.register("used", pa.table({"signal": list(used), "version": versions, "bit": list(bits.values())}))
+        connection.register(
+            "used", pa.table({"signal": list(used), "version": list(versions.values()), "bit": list(bits.values())})
+        )
         names = ", ".join(TABLES["signals"].schema.names)
         kept = connection.sql(f"select {names} from signals semi join used using (signal, version)")
         yield from _tables(kept.to_arrow_reader(_BATCH))
@@ -63,16 +65,7 @@ def automated_signals(lake: Lake, catalog: Catalog, days: Collection[date]) -> I
         connection.register("usual", _usual(lake, connection, used))
         for batch in _tables(connection.sql(_texts_sql(files, used)).to_arrow_reader(_BATCH)):
             for name, detector in used.items():
-                yield _said(catalog, detector, _unseen(batch, bits[name]))
-
-
-def known_detectors(catalog: Catalog) -> dict[str, Detector]:
-    """The detectors the catalog uses, by name. Raises CatalogError where one is unknown."""
-    there_are = DETECTORS | OPTIONAL
-    for name in catalog.signals.detectors:
-        if name not in there_are:
-            raise CatalogError(f"signals.toml: detectors.{name} is unknown; there are {', '.join(sorted(there_are))}")
-    return {name: there_are[name] for name in catalog.signals.detectors}
+                yield _said(detector, _unseen(batch, bits[name]), flags=flags[name], version=versions[name])
 
 
 def _needed(used: Mapping[str, Detector]) -> list[str]:
@@ -108,10 +101,9 @@ def _unseen(batch: pa.Table, bit: int) -> pa.Table:
     return batch if pc.all(unseen).as_py() else batch.filter(unseen)
 
 
-def _said(catalog: Catalog, detector: Detector, batch: pa.Table) -> pa.Table:
+def _said(detector: Detector, batch: pa.Table, *, flags: bool, version: str) -> pa.Table:
     found = detector.score(batch.select(["response_id", *detector.needs]))
     count = batch.num_rows
-    flag = catalog.signals.detectors[detector.name].flag
     columns: Mapping[str, object] = {
         "response_id": batch.column("response_id"),
         "response_at": batch.column("occurred_at"),
@@ -119,15 +111,11 @@ def _said(catalog: Catalog, detector: Detector, batch: pa.Table) -> pa.Table:
         "kind": pa.repeat("automated", count),
         "score": found.column("score"),
         "raw_value": found.column("raw_value"),
-        "flagged": found.column("flagged") if flag else pa.repeat(False, count),
-        "version": pa.repeat(_version(catalog, detector), count),
+        "flagged": found.column("flagged") if flags else pa.repeat(False, count),
+        "version": pa.repeat(version, count),
         "occurred_at": batch.column("occurred_at"),
         "arrived_at": batch.column("received_at"),
         "day": batch.column("day"),
     }
     schema = TABLES["signals"].schema
     return pa.table([columns[name] for name in schema.names], schema=schema)
-
-
-def _version(catalog: Catalog, detector: Detector) -> str:
-    return f"{detector.version}+{catalog.signals.detectors[detector.name].version}"

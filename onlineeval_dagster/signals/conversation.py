@@ -17,8 +17,8 @@ nothing: what was said of them while they were there stays.
 import pyarrow as pa
 
 from onlineeval_dagster.catalog.load import Signals
+from onlineeval_dagster.signals.versions import derived_versions
 
-VERSION = "1"
 COMPARED = 400
 """Characters of a question that are compared."""
 EDITED = 1000
@@ -162,7 +162,7 @@ def derived_table(signals: Signals) -> pa.Table:
             "score": pa.array([entry.score for _, entry in entries], pa.float64()),
             "scaled": pa.array([entry.scaled for _, entry in entries], pa.bool_()),
             "flag": pa.array([entry.flag for _, entry in entries], pa.bool_()),
-            "version": pa.array([f"{VERSION}+{entry.version}" for _, entry in entries], pa.string()),
+            "version": pa.array(list(derived_versions(signals).values()), pa.string()),
         }
     )
 

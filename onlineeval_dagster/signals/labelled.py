@@ -83,7 +83,7 @@ def _toxicity(name: str, table: pa.Table, _: Catalog) -> Iterator[Labelled]:
             Truth(against="people: any flag", bad=bad),
             Truth(against="people: any flag, against texts that have every label", bad=bad, known=clean),
         ),
-        detectors=("toxicity",),
+        detectors=("toxicity", "toxicity_model"),
         observed=baselines(answers),
         note="A flag that is null was not labelled: most of the texts without a flag lack some labels. The second rows "
         "leave these texts out.",
@@ -116,7 +116,7 @@ def _question_answers(name: str, table: pa.Table, _: Catalog) -> Iterator[Labell
                 strata=length_strata(answers),
             ),
         ),
-        detectors=("lexical_groundedness", "lexical_relevance"),
+        detectors=("lexical_groundedness", "lexical_relevance", "relevance_embedding"),
         observed=baselines(answers, against="context"),
         note="No person labelled these. The made-up answers are whole sentences and the right ones a few words: the "
         "plain AUC says little more than the length does. Only answers alike in length are compared fairly; that "
@@ -169,7 +169,7 @@ def _safety(name: str, table: pa.Table, _: Catalog) -> Iterator[Labelled]:
             data=f"{name}, {part}",
             table=answers,
             truths=truths,
-            detectors=("toxicity",),
+            detectors=("toxicity", "toxicity_model"),
             observed=baselines(answers),
             note="Conversations made to provoke; unsafe is more than toxic: bad advice, opinions on politics, bias in "
             "polite words. In the file majority_safe = Yes stands for unsafe.",

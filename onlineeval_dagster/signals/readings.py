@@ -14,7 +14,7 @@ from onlineeval_dagster.contracts.rows import SignalKind
 from onlineeval_dagster.contracts.validity import Design
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import Connection, engine, first_rows, literals
-from onlineeval_dagster.signals.automated import known_detectors
+from onlineeval_dagster.signals.detectors.registry import known_detectors
 from onlineeval_dagster.signals.ranks import Floats
 
 WINDOW_DAYS = 28

@@ -51,9 +51,11 @@ def detectors_table(detectors: Iterable[Detector], *, used: Collection[str]) -> 
     for name in ("detector", "version", "in use", "looks at", "µs an answer", "cannot see"):
         shown.add_column(name)
     for found in detectors:
-        in_use = "yes" if found.name in used else "no"
+        in_use = "yes" if found.name in used else "no" if found.install is None else f"no; {found.install}"
         looks_at = escape(", ".join(found.needs))
-        shown.add_row(found.name, found.version, in_use, looks_at, f"{found.cost_us:g}", escape(found.cannot_see))
+        shown.add_row(
+            found.name, found.version, escape(in_use), looks_at, f"{found.cost_us:g}", escape(found.cannot_see)
+        )
     return shown
 
 
@@ -66,8 +68,12 @@ def markdown(rows: Iterable[Worth]) -> str:
 def detectors_markdown(detectors: Iterable[Detector]) -> str:
     """The detectors there are, with what each costs and cannot see."""
     head = ("detector", "version", "looks at", "µs an answer", "cannot see")
-    rows = ((d.name, d.version, ", ".join(d.needs), f"{d.cost_us:g}", d.cannot_see) for d in detectors)
+    rows = ((_named(d), d.version, ", ".join(d.needs), f"{d.cost_us:g}", d.cannot_see) for d in detectors)
     return "\n".join(map(_line, (head, ("---", "---", "---", "---:", "---"), *rows))) + "\n"
+
+
+def _named(detector: Detector) -> str:
+    return detector.name if detector.install is None else f"{detector.name} (optional: `{detector.install}`)"
 
 
 def as_json(rows: Iterable[Worth]) -> list[dict[str, Any]]:

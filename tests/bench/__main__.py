@@ -35,6 +35,7 @@ from tests.bench.redaction import redaction
 from tests.bench.review import review
 from tests.bench.selection import selection
 from tests.bench.series import series
+from tests.bench.signal_quality import signal_quality
 from tests.bench.signals import conversations, detectors, streaming
 from tests.bench.small import nothing_new, tick
 from tests.bench.track import track
@@ -107,6 +108,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Measured]]] = {
     "detectors": detectors,
     "streaming": streaming,
     "conversations": conversations,
+    "signal_quality": signal_quality,
     "selection": selection,
     "history": history,
     "rebuild": rebuild,

@@ -20,7 +20,7 @@ from onlineeval_dagster.lake.parts import Part, commit_parts
 from onlineeval_dagster.quality.progress import passed
 from onlineeval_dagster.sampling.select import policy_version
 from onlineeval_dagster.settings import Settings
-from onlineeval_dagster.signals.automated import known_detectors
+from onlineeval_dagster.signals.detectors.registry import known_detectors
 
 TICKS_A_DAY = 288
 """A tick in five minutes."""

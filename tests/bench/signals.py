@@ -20,8 +20,8 @@ from onlineeval_dagster.contracts.events import Response
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import engine, scan
 from onlineeval_dagster.settings import PACKAGED_CATALOG, load_settings
-from onlineeval_dagster.signals.automated import known_detectors
 from onlineeval_dagster.signals.detectors.interface import COLUMNS, Detector
+from onlineeval_dagster.signals.detectors.registry import known_detectors
 from onlineeval_dagster.signals.stage import derive_signals
 from onlineeval_dagster.simulate.traffic import simulate
 from tests.bench.history import Past, write_past

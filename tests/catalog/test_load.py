@@ -9,7 +9,7 @@ import pytest
 from onlineeval_dagster.catalog.load import Catalog, load_catalog
 from onlineeval_dagster.errors import CatalogError
 from onlineeval_dagster.settings import PACKAGED_CATALOG
-from onlineeval_dagster.signals.automated import known_detectors
+from onlineeval_dagster.signals.detectors.registry import known_detectors
 from onlineeval_dagster.warehouse.dry_run import check_metrics
 
 Edit = Callable[[str, str, str], Catalog]

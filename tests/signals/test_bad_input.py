@@ -151,6 +151,15 @@ def test_an_action_sent_twice_is_counted_once_among_those_without_an_answer(sett
     assert (unjoined(lake).actions, unjoined(lake).count) == (1, 1)
 
 
+def test_actions_before_their_answer_and_events_told_again_are_counted(settings):
+    early = [answer(1), action(1, "copy", at=NOON - MINUTE), action(1, "thumbs_up", at=NOON + MINUTE)]
+    over_midnight = [answer(2, at=NOON + DAY / 2), action(2, "copy", at=NOON + DAY / 2 - MINUTE)]
+    found = unjoined(lake_of(settings, early + over_midnight))
+    assert (found.actions, found.count, found.early, found.repeated) == (3, 0, 2, 0)
+    lake = lake_of(settings, early[1:])
+    assert (unjoined(lake).actions, unjoined(lake).early, unjoined(lake).repeated) == (3, 2, 2)
+
+
 def test_a_tick_looks_at_the_last_two_days_of_actions_and_the_night_at_all(settings):
     lake = lake_of(settings, [action(1, "copy", key=f" {day}", at=NOON + day * DAY) for day in (0, 3, 5)])
     assert recent_days(lake) == [(NOON + day * DAY).date() for day in (3, 5)]

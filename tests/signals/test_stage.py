@@ -14,9 +14,8 @@ from onlineeval_dagster.lake.rewrite import drop_days
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.settings import PACKAGED_CATALOG
 from onlineeval_dagster.signals import automated
-from onlineeval_dagster.signals.automated import known_detectors
 from onlineeval_dagster.signals.detectors.interface import found
-from onlineeval_dagster.signals.detectors.registry import DETECTORS
+from onlineeval_dagster.signals.detectors.registry import DETECTORS, known_detectors
 from onlineeval_dagster.signals.stage import derive_signals, touched_days
 from tests.worlds import NOON, NOW, action, answer, lake_of, settings_at
 

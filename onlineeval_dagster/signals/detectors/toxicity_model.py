@@ -14,6 +14,7 @@ from onlineeval_dagster.signals.detectors.interface import NO_REASON, Detector, 
 from onlineeval_dagster.signals.detectors.toxicity import DETECTOR as VOCABULARY
 from onlineeval_dagster.signals.detectors.toxicity import LOOKED_AT
 
+REMEDY = "pip install 'onlineeval-dagster[toxicity]'"
 TOXIC = 0.5  # of 5,500 ordinary answers 3 reach it (halueval, openqa, conture, llmbar)
 
 
@@ -38,7 +39,7 @@ def _library() -> Callable[[list[str]], Any]:
         from profanity_check import predict_prob
     except ImportError as error:
         told = "signals.toml: detectors.toxicity_model needs alt-profanity-check"
-        raise CatalogError(f"{told}; pip install 'onlineeval-dagster[toxicity]'") from error
+        raise CatalogError(f"{told}; {REMEDY}") from error
     return predict_prob
 
 
@@ -47,6 +48,7 @@ DETECTOR = Detector(
     version="1",
     cost_us=180.0,
     cannot_see="the order of words, languages other than English, and what `toxicity` cannot see",
+    install=REMEDY,
     needs=VOCABULARY.needs,
     score=toxicity_model,
 )
