@@ -17,6 +17,7 @@ CATALOG = load_catalog(PACKAGED_CATALOG)
 DERIVED = set(CATALOG.signals.derived)
 IDLE = timedelta(minutes=CATALOG.signals.sessions.idle_minutes)
 MINUTE = timedelta(minutes=1)
+ASKED = "Where is my parcel?"
 
 
 @pytest.fixture
@@ -41,45 +42,57 @@ def signals_of(settings, events, *, now=NOW):
     return derived(lake)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "is_retry"),
-    [
-        ("Cancel my order", "cancel my order", True),
-        ("Cancel my order 77 please", "Please cancel my order 77", True),
-        ("How do I cancel my ordre", "How do I cancel my order", True),
-        ("我想取消我的订单", "我想取消我的订单!", True),
-        ("Cancel my order", "And what about the refund?", False),
-        ("Where is parcel 1", "Thanks a lot", False),
-        ("", "", False),
-        ("🙂", "🙂", True),
-    ],
-)
-def test_the_same_or_nearly_the_same_question_again_is_a_retry(settings, first, second, is_retry):
-    found = signals_of(settings, turns(first, second))
-    assert (("r1", "retry") in found) == is_retry
-    assert ("r2", "retry") not in found
+FOLLOWED = [
+    ("Cancel my order", "cancel my order", True),
+    ("Cancel my order 77 please", "Please cancel my order 77", True),
+    ("How do I cancel my ordre", "How do I cancel my order", True),
+    ("我想取消我的订单", "我想取消我的订单!", True),
+    ("Cancel my order", "And what about the refund?", False),
+    ("Where is parcel 1", "Thanks a lot", False),
+    ("", "", False),
+    ("🙂", "🙂", True),
+]
+CORRECTED = [
+    ("No, that's not what I asked", True),
+    ("Actually, I meant the other one", True),
+    ("That is wrong.", True),
+    ("Nein, das stimmt nicht", True),
+    ("Eso no es correcto", True),
+    ("C'est faux", True),
+    ("No problem, thank you!", False),
+    ("Can you actually do that for me?", False),
+    ("Danke, das war alles", False),
+    ("No, intendevo un altro", True),
+    ("Isso está errado", True),
+    ("No grazie, basta così", False),
+]
 
 
-@pytest.mark.parametrize(
-    ("said", "corrects"),
-    [
-        ("No, that's not what I asked", True),
-        ("Actually, I meant the other one", True),
-        ("That is wrong.", True),
-        ("Nein, das stimmt nicht", True),
-        ("Eso no es correcto", True),
-        ("C'est faux", True),
-        ("No problem, thank you!", False),
-        ("Can you actually do that for me?", False),
-        ("Danke, das war alles", False),
-    ],
-)
-def test_a_turn_that_says_the_answer_was_wrong_is_a_correction_and_flags_it(settings, said, corrects):
-    found = signals_of(settings, turns("Where is my parcel?", said))
-    assert (("r1", "correction") in found) == corrects
-    if corrects:
-        assert found["r1", "correction"]["flagged"]
-        assert found["r1", "correction"]["arrived_at"] == NOON + 2 * MINUTE + timedelta(seconds=1)
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Signals of each case's first and second turn: r0 and r0-next, each case a person."""
+    questions = [(first, second) for first, second, _ in FOLLOWED] + [(ASKED, said) for said, _ in CORRECTED]
+    events = [
+        answer(f"{place}{part}", query=query, at=NOON + at * MINUTE, user_id=f"u{place}")
+        for place, pair in enumerate(questions)
+        for at, (part, query) in enumerate(zip(("", "-next"), pair, strict=True), 1)
+    ]
+    return signals_of(settings_at(tmp_path_factory.mktemp("pairs")), events)
+
+
+@pytest.mark.parametrize("place", range(len(FOLLOWED)), ids=[f"{first}, {second}" for first, second, _ in FOLLOWED])
+def test_the_same_or_nearly_the_same_question_again_is_a_retry(pairs, place):
+    assert ((f"r{place}", "retry") in pairs) == FOLLOWED[place][2]
+    assert (f"r{place}-next", "retry") not in pairs
+
+
+@pytest.mark.parametrize("case", range(len(CORRECTED)), ids=[said for said, _ in CORRECTED])
+def test_a_turn_that_says_the_answer_was_wrong_is_a_correction_and_flags_it(pairs, case):
+    key = (f"r{len(FOLLOWED) + case}", "correction")
+    assert (key in pairs) == CORRECTED[case][1]
+    if key in pairs:
+        assert pairs[key]["flagged"]
+        assert pairs[key]["arrived_at"] == NOON + 2 * MINUTE + timedelta(seconds=1)
 
 
 def test_an_answer_is_abandoned_when_the_idle_time_is_over_and_nothing_spoke_well_of_it(settings):

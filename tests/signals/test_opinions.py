@@ -32,27 +32,39 @@ def history(lake: Lake) -> list[str]:
     return rows(lake, "select action from actions order by event_id", {"actions": None}).column("action").to_pylist()
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "score"),
-    [
-        ("star_rating", 3, 0),
-        ("star_rating", 0, -1),
-        ("star_rating", -7, -1),
-        ("star_rating", 6, 1),
-        ("star_rating", 2.5, -0.25),
-        ("csat", 1, -1),
-        ("csat", 5, 1),
-        ("nps", 0, -1),
-        ("nps", 11, 1),
-        ("nps", 7, 0.4),
-        ("thumbs_up", 5, 1),
-    ],
-)
-def test_a_rating_lies_on_the_scale_and_off_its_range_at_the_nearer_end_with_the_number_as_given(
-    settings, name, value, score
-):
-    found = opinions(lake_of(settings, [answer(1), action(1, name, value=value)]))
-    assert found == {name: (pytest.approx(score), value)}
+RATINGS = [
+    ("star_rating", 3, 0),
+    ("star_rating", 0, -1),
+    ("star_rating", -7, -1),
+    ("star_rating", 6, 1),
+    ("star_rating", 2.5, -0.25),
+    ("csat", 1, -1),
+    ("csat", 5, 1),
+    ("nps", 0, -1),
+    ("nps", 11, 1),
+    ("nps", 7, 0.4),
+    ("thumbs_up", 5, 1),
+]
+
+
+@pytest.fixture(scope="module")
+def rated(tmp_path_factory):
+    """Each rating on an answer of its own, by the number of the answer."""
+    events = [
+        event
+        for number, (name, value, _) in enumerate(RATINGS)
+        for event in (answer(number), action(number, name, value=value))
+    ]
+    lake = lake_of(settings_at(tmp_path_factory.mktemp("rated")), events)
+    derive_signals(lake, CATALOG, now=NOW)
+    told = rows(lake, "select * from signals where kind = 'explicit'", {"signals": None}).to_pylist()
+    return {int(row["response_id"][1:]): (row["signal"], row["score"], row["raw_value"]) for row in told}
+
+
+@pytest.mark.parametrize("number", range(len(RATINGS)), ids=[f"{name}-{value}" for name, value, _ in RATINGS])
+def test_a_rating_lies_on_the_scale_and_off_its_range_at_the_nearer_end_with_the_number_as_given(rated, number):
+    name, value, score = RATINGS[number]
+    assert rated[number] == (name, pytest.approx(score), value)
 
 
 def test_a_rating_without_a_number_is_kept_and_takes_back_no_number_given_before(settings):
@@ -114,19 +126,26 @@ def test_one_opinion_withdrawn_leaves_the_others(settings):
     assert opinions(lake) == {"star_rating": (pytest.approx(-0.5), 2)}
 
 
-def test_the_order_of_arrival_changes_nothing(tmp_path):
-    said = [
-        answer(1),
-        action(1, "thumbs_up", at=NOON + MINUTE),
-        action(1, "thumbs_down", at=NOON + 2 * MINUTE),
-        action(1, "csat", value=4, at=NOON + MINUTE),
+def test_the_order_of_arrival_changes_nothing(settings):
+    """Each order has an answer of its own; what comes first of it is taken in a tick before the rest."""
+    orders = [[said_of(number)[place] for place in order] for number, order in enumerate(permutations(range(4)))]
+    for half in (slice(2), slice(2, None)):
+        lake = lake_of(settings, [event for order in orders for event in order[half]])
+        derive_signals(lake, CATALOG, now=NOW)
+    sql = "select response_id, signal, score, raw_value from signals where kind = 'explicit' order by all"
+    told = [tuple(row.values()) for row in rows(lake, sql, {"signals": None}).to_pylist()]
+    standing = [("csat", pytest.approx(0.5), 4), ("thumbs_down", -1, None)]
+    assert told == [(name, *row) for name in sorted(f"r{number}" for number in range(24)) for row in standing]
+
+
+def said_of(number):
+    """An answer, and three things said of it."""
+    return [
+        answer(number),
+        action(number, "thumbs_up", at=NOON + MINUTE),
+        action(number, "thumbs_down", at=NOON + 2 * MINUTE),
+        action(number, "csat", value=4, at=NOON + MINUTE),
     ]
-    for place, order in enumerate(permutations(said)):
-        lake = None
-        for event in order[::2], order[1::2]:
-            lake = lake_of(settings_at(tmp_path / str(place)), event)
-            found = opinions(lake)
-        assert found == {"thumbs_down": (-1, None), "csat": (pytest.approx(0.5), 4)}
 
 
 def test_an_opinion_that_comes_before_its_answer_counts_once_that_is_there(settings):

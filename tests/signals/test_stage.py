@@ -32,30 +32,37 @@ def settings(tmp_path):
     return settings_at(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "score"),
-    [
-        ("copy", None, 0.8),
-        ("regenerate", None, -0.5),
-        ("thumbs_up", None, 1),
-        ("thumbs_down", None, -1),
-        ("abandon", None, -0.3),
-        ("star_rating", 5, 1),
-        ("star_rating", 1, -1),
-        ("star_rating", 4, 0.5),
-        ("star_rating", 9, 1),
-        ("star_rating", None, None),
-        ("nps", 10, 1),
-        ("nps", 5, 0),
-        ("comment", None, None),
-    ],
-)
-def test_the_score_table_puts_each_action_on_one_scale(settings, name, value, score):
-    lake = lake_of(settings, [answer(1), action(1, name, value=value)])
+SCALE = [
+    ("copy", None, 0.8),
+    ("regenerate", None, -0.5),
+    ("thumbs_up", None, 1),
+    ("thumbs_down", None, -1),
+    ("abandon", None, -0.3),
+    ("star_rating", 5, 1),
+    ("star_rating", 1, -1),
+    ("star_rating", 4, 0.5),
+    ("star_rating", 9, 1),
+    ("star_rating", None, None),
+    ("nps", 10, 1),
+    ("nps", 5, 0),
+    ("comment", None, None),
+]
+
+
+@pytest.fixture(scope="module")
+def scaled(tmp_path_factory):
+    """Each action of SCALE on an answer of its own."""
+    said = [(answer(number), action(number, name, value=value)) for number, (name, value, _) in enumerate(SCALE)]
+    lake = lake_of(settings_at(tmp_path_factory.mktemp("scaled")), [event for pair in said for event in pair])
     derive_signals(lake, CATALOG, now=NOW)
-    row = signals(lake)["r1", name]
-    assert row["score"] == score
-    assert row["raw_value"] == value
+    return signals(lake)
+
+
+@pytest.mark.parametrize("number", range(len(SCALE)), ids=[f"{name}-{value}" for name, value, _ in SCALE])
+def test_the_score_table_puts_each_action_on_one_scale(scaled, number):
+    name, value, score = SCALE[number]
+    row = scaled[f"r{number}", name]
+    assert (row["score"], row["raw_value"]) == (score, value)
 
 
 def test_of_a_changed_rating_the_last_one_counts(settings):
