@@ -129,7 +129,9 @@ def _rewritten(
     schema = schema.remove(schema.get_field_index(DAY.name))
     values = replace or {}
     told = ", ".join(
-        f"case when {where} then {values[column]} else {name}.{column} end as {column}" if column in values else column
+        f'case when {where} then {values[column]} else {name}."{column}" end as "{column}"'
+        if column in values
+        else f'"{column}"'  # `group` is a word of SQL, and a column of judge_trials
         for column in schema.names
     )
     kept = "" if replace else f" where not coalesce({where}, false)"

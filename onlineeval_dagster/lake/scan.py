@@ -40,7 +40,7 @@ def literals(words: Iterable[str]) -> str:
 
 def scan_files(name: str, files: Sequence[str]) -> str:
     """The same over stated files of table `name`, with `file_name`: the part a row stands in."""
-    typed = ", ".join(f"null::{_SQL_TYPES[field.type]} as {field.name}" for field in TABLES[name].schema)
+    typed = ", ".join(f'null::{_SQL_TYPES[field.type]} as "{field.name}"' for field in TABLES[name].schema)
     empty = f"select {typed}, null::varchar as file_name where false"
     if not files:
         return empty

@@ -31,7 +31,7 @@ _ROWS_AT_ONCE = 1_000_000
 
 def check_table(lake: Lake, table: str, days: Collection[date] | None = None) -> Checked:
     """Check one table's rows of `days` (None: all of it), a million rows or one day at a time."""
-    columns = ", ".join(checked_columns(table))
+    columns = ", ".join(f'"{name}"' for name in checked_columns(table))
     extra = ", coalesce(erased, 0) - lines as minus_lines" if table == "ingested_parts" else ""
     parts = [
         check_rows(table, rows(lake, f"select {columns}{extra} from {table}", {table: group}).to_pandas())

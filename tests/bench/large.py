@@ -15,8 +15,9 @@ from onlineeval_dagster.quality.run import check_table
 from onlineeval_dagster.sampling.select import select_responses
 from onlineeval_dagster.settings import Settings, load_settings
 from onlineeval_dagster.signals.stage import derive_signals
-from tests.bench.history import Past, drop_warehouse, write_past
+from tests.bench.history import drop_warehouse, write_past
 from tests.bench.measured import Measured
+from tests.bench.past import Past
 from tests.bench.ticks import BUILDING, Tick, run_tick, write_events
 
 UNTIL = datetime(2026, 11, 23, tzinfo=UTC)

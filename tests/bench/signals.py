@@ -24,8 +24,9 @@ from onlineeval_dagster.signals.detectors.interface import COLUMNS, Detector
 from onlineeval_dagster.signals.detectors.registry import known_detectors
 from onlineeval_dagster.signals.stage import derive_signals
 from onlineeval_dagster.simulate.traffic import simulate
-from tests.bench.history import Past, write_past
+from tests.bench.history import write_past
 from tests.bench.measured import Measured
+from tests.bench.past import Past
 
 EVENTS = int(os.environ.get("BENCH_EVENTS", 10_000_000))
 ANSWERS = int(os.environ.get("BENCH_ANSWERS", 1_000_000))

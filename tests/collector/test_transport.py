@@ -135,7 +135,7 @@ def test_a_killed_product_keeps_every_acknowledged_response_exactly_once(tmp_pat
             torn += 1
     acknowledged = told.read_text().splitlines()
     assert len(acknowledged) > 500
-    assert {found[response_id] for response_id in acknowledged} == {1}
+    assert not [response_id for response_id in acknowledged if found[response_id] != 1]
     assert torn <= 5
 
 

@@ -4,13 +4,21 @@ from datetime import timedelta
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from onlineeval_dagster.catalog.load import load_catalog
+from onlineeval_dagster.contracts.arrow import to_table
 from onlineeval_dagster.contracts.events import Exposure, Label, Span, Verdict
+from onlineeval_dagster.contracts.review import GoldAnswer, ReviewTask
+from onlineeval_dagster.contracts.rows import TraceState
+from onlineeval_dagster.contracts.tables import TABLES
+from onlineeval_dagster.contracts.trials import JudgeTrial
+from onlineeval_dagster.keeping.person import personal_tables
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.ingest import ingest
 from onlineeval_dagster.lake.scan import rows
+from onlineeval_dagster.review.published import publish
 from onlineeval_dagster.sampling.select import select_responses
 from onlineeval_dagster.settings import PACKAGED_CATALOG, Settings
 from onlineeval_dagster.signals.stage import derive_signals
@@ -18,7 +26,7 @@ from tests.worlds import NOON, NOW, action, answer, log_events, settings_at
 
 MARK = "Zq7marker"
 USER = f"user-{MARK}"
-PERSONAL = ("responses", "actions", "exposures", "labels", "verdicts", "signals", "selections", "spans", "quarantine")
+PERSONAL = (*personal_tables(), "quarantine")
 
 
 def verdict(number: int | str, **more: object) -> Verdict:
@@ -103,7 +111,45 @@ def home_with_a_person(folder: Path, *, derived: bool = True, **more: object) ->
         catalog = load_catalog(PACKAGED_CATALOG)
         derive_signals(lake, catalog, now=NOW)
         select_responses(lake, catalog, now=NOW)
+        for name, some in _derived(("1", MARK)).items():
+            told = to_table(some, TABLES[name].contract)
+            day = pa.array([NOON.date()] * told.num_rows, pa.date32())
+            lake.append(name, told.append_column("day", day).select(TABLES[name].schema.names))
+        publish(settings.review_tasks_file, lake, catalog, now=NOW, redact=lambda text: text)
     return settings
+
+
+def _derived(marks: tuple[str, ...]) -> dict[str, list]:
+    """A row for each mark in the tables that need a model or people, by table."""
+    made: dict[str, list] = {"review_tasks": [], "gold_answers": [], "judge_trials": [], "trace_states": []}
+    for mark in marks:
+        of = {"response_id": f"r{mark}", "axis": "relevance"}
+        made["review_tasks"].append(
+            ReviewTask(**of, response_at=NOON, stream="audit", inclusion_probability=0.5, reason="random", raters=2)
+        )
+        made["gold_answers"].append(
+            GoldAnswer(**of, response_at=NOON, score=1.0, source="people", people=2, frozen_at=NOON)
+        )
+        made["judge_trials"].append(
+            JudgeTrial(
+                **of,
+                trial_set="gold",
+                set_version="1",
+                item=f"r{mark}",
+                group="people",
+                judge="relevance",
+                judge_version="1",
+                replicate=0,
+                tried_at=NOON,
+                score=1.0,
+            )
+        )
+        made["trace_states"].append(
+            TraceState(
+                trace_id=f"t{mark}", first_at=NOON, last_at=NOON, state="response", response_id=f"r{mark}", spans=2
+            )
+        )
+    return made
 
 
 def warehouse_with(settings: Settings) -> None:
