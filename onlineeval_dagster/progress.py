@@ -10,6 +10,7 @@ from onlineeval_dagster.judges.trials import due_trials
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.drained import messages_behind
 from onlineeval_dagster.lake.waiting import waiting_bytes
+from onlineeval_dagster.metrics.detrended import touched_by_points
 from onlineeval_dagster.quality.coverage import uncounted
 from onlineeval_dagster.sampling.select import something_to_decide
 from onlineeval_dagster.settings import Settings
@@ -45,6 +46,9 @@ def waiting(settings: Settings, catalog: Catalog, *, now: datetime) -> list[str]
         for table in ("metric_points", "deploy_effects", "minute_counts"):
             if built_since(settings.warehouse_file, lake.read_through(table, "warehouse"))[1]:
                 lines.append(f"{table.replace('_', ' ')} to estimate")
+    # Asked where nothing is to be built: what is to be estimated anew is to be detrended anew, as one knows.
+    if not lines and (days := touched_by_points(lake)[0]):
+        lines.append(f"metrics of {len(days)} days to detrend")
     return lines
 
 

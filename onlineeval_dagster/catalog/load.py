@@ -9,6 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from onlineeval_dagster.catalog.clock_file import Clock
 from onlineeval_dagster.catalog.entry import Entry, Name
 from onlineeval_dagster.catalog.experiment_file import Experiments, load_experiments
 from onlineeval_dagster.catalog.gold_file import Gold, GoldItem, check_gold
@@ -144,9 +145,11 @@ class Metrics(Entry):
     """metrics.toml."""
 
     headline: str
-    # Excluded: they say which windows are counted, and no metric's version; Catalog.version takes the grains in.
+    # Excluded: they say which windows there are and what they are compared with, and are in no metric's version;
+    # Catalog.version takes them in.
     profile: Profile = Field(default="standard", exclude=True)
     windows: Windows | None = Field(default=None, exclude=True)
+    clock: Clock = Field(default=Clock(), exclude=True)
     metrics: dict[Name, Metric] = Field(min_length=1)
 
     @property
@@ -229,6 +232,8 @@ class Catalog:
         parts = [self.signals.version, self.sampling.version, self.metrics.version]
         parts += [f"{judge.name}:{judge.version}:{judge.status}" for judge in self.judges]
         parts.append(f"grains:{' '.join(sorted(self.metrics.grains))}")
+        if self.metrics.clock != Clock():
+            parts.append(f"clock:{self.metrics.clock.version}")
         return hashlib.sha256("|".join(parts).encode()).hexdigest()[:12]
 
 

@@ -74,6 +74,44 @@ class MetricPoint(Contract):
         return self
 
 
+class DetrendedPoint(Contract):
+    """A metric point beside what its series led to expect: see `metrics/detrend.py`. Grain: the first seven.
+
+    value          as in metric_points; null where there is none
+    expected       projected from the days before, the point's own day left out
+    residual       value - expected
+    scale          standard deviation of the residual, the point's own error included, in the metric's unit
+    standardised   residual in its own standard deviations; of times and money that of the log ratio
+    history_days   days with points that the expectation rests on
+    mix_slice      the slice whose changed mix explains most; on day points of all answers only
+    mix_part       how much of the value is there because of that mix, against the 28 days before
+    reason         why there is no standardised residual; null exactly when there is one
+    """
+
+    metric: Key
+    judge_version: Key
+    grain: Grain
+    window_start: Instant
+    slice: Key
+    slice_value: Key
+    metric_version: Key
+    value: Finite | None = None
+    expected: Finite | None = None
+    residual: Finite | None = None
+    scale: Finite | None = None
+    standardised: Finite | None = None
+    history_days: Count
+    mix_slice: Key | None = None
+    mix_part: Finite | None = None
+    reason: str | None = None
+
+    @model_validator(mode="after")
+    def _standardised_or_reason(self) -> Self:
+        if (self.standardised is None) == (self.reason is None):
+            raise ValueError("a point has either a standardised residual or a reason")
+        return self
+
+
 class MinuteCount(Contract):
     """Traffic and errors of one minute, one app and prompt version. Grain: the first four.
 

@@ -201,6 +201,16 @@ TABLES: dict[str, Table] = {
             description="Each metric by hour, day, week and slice: value with interval, or why there is none.",
         ),
         Table(
+            name="detrended_metrics",
+            contract=estimates.DetrendedPoint,
+            key=(
+                *("metric", "judge_version", "grain", "window_start"),
+                *("slice", "slice_value", "metric_version"),
+            ),
+            day_of=("window_start",),
+            description="Each metric without its rhythm: what was to be expected, and how far from it the point lies.",
+        ),
+        Table(
             name="minute_counts",
             contract=estimates.MinuteCount,
             key=("window_start", "environment", "app", "prompt_version"),

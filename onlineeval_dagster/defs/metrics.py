@@ -1,13 +1,16 @@
-"""Moments become estimates: metric points, what each deploy did; and the last days' traffic and errors by minute."""
+"""Moments become estimates: metric points, the same without their rhythm, deploy effects; traffic by minute."""
 
 import dagster as dg
 
 from onlineeval_dagster.defs.place import Place
 from onlineeval_dagster.defs.tables import RETRIES, backfill_days, listed, table_spec, tell_days
+from onlineeval_dagster.metrics.detrended import detrend_points
 from onlineeval_dagster.metrics.minutes import count_minutes
 from onlineeval_dagster.metrics.stage import estimate_effects, estimate_points
 
 POINTS = table_spec("metric_points", group="metrics", deps=["metric_moments", "week_moments"], by_day=True)
+# Without partitions: a day rests on the 28 before it, and Dagster runs no partitioned asset beneath another in a tick.
+DETRENDED = table_spec("detrended_metrics", group="metrics", deps=["metric_points"])
 MINUTES = table_spec("minute_counts", group="metrics", deps=["minute_moments"], by_day=True)
 EFFECTS = table_spec("deploy_effects", group="metrics", deps=["deploy_moments"])
 
@@ -22,6 +25,17 @@ def metric_points(context: dg.AssetExecutionContext, place: Place) -> dg.Materia
     tell_days(context, "metric_points", done.days)
     return dg.MaterializeResult(
         asset_key="metric_points",
+        metadata={"dagster/row_count": done.points, "with a number": done.answered, "days": listed(done.days)},
+    )
+
+
+@dg.multi_asset(specs=[DETRENDED], retry_policy=RETRIES, pool="lake")
+def detrended_metrics(place: Place) -> dg.MaterializeResult:
+    """Take the rhythm out of the points that changed, and of those that rest on them."""
+    with place.stage("detrended_metrics"):
+        done = detrend_points(place.lake(), place.catalog())
+    return dg.MaterializeResult(
+        asset_key="detrended_metrics",
         metadata={"dagster/row_count": done.points, "with a number": done.answered, "days": listed(done.days)},
     )
 
@@ -51,4 +65,4 @@ def deploy_effects(place: Place) -> dg.MaterializeResult:
     return dg.MaterializeResult(asset_key="deploy_effects", metadata={"dagster/row_count": count})
 
 
-defs = dg.Definitions(assets=[metric_points, minute_counts, deploy_effects])
+defs = dg.Definitions(assets=[metric_points, detrended_metrics, minute_counts, deploy_effects])

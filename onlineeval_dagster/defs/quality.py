@@ -135,6 +135,7 @@ defs = dg.Definitions(
         contract_checks("check_selections", ["selections"]),
         contract_checks("check_verdicts", ["verdicts"]),
         contract_checks("check_coverage", ["coverage"]),
+        contract_checks("check_detrended", ["detrended_metrics"]),
         contract_checks("check_metrics", ["metric_points", "minute_counts", "deploy_effects"]),
         fresh,
         actions_joined,

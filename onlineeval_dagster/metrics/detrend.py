@@ -94,13 +94,13 @@ def _block(
     squares = np.zeros_like(values) if error is None else np.nan_to_num(error) ** 2
     expected, scale = np.full_like(values, np.nan), np.full_like(values, np.nan)
     seen = np.asarray(np.isfinite(clean).any(axis=2))
-    days = np.zeros(seen.shape, dtype=np.int64)
+    counted = np.pad(seen.cumsum(axis=1), ((0, 0), (1, 0)))
+    days = counted[:, :-1] - counted[:, np.maximum(np.arange(seen.shape[1]) - history_days, 0)]
     # Of each day: what the rhythm alone missed, and its products with the day before, slot by slot.
     missed = np.full_like(values, np.nan)
     shared, square = np.zeros(seen.shape), np.zeros(seen.shape)
     for day in range(max(needed_days, since - history_days), values.shape[1]):
         window = slice(max(day - history_days, 0), day)
-        days[:, day] = seen[:, window].sum(axis=1)
         found = expect(clean[:, window], weekday[window], of_weekday=int(weekday[day]), needed_days=needed_days)
         carried = _carried(shared[:, window], square[:, window])
         before = np.nan_to_num(missed[:, day - 1])

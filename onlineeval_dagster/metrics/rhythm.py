@@ -81,9 +81,16 @@ def _level(level: Floats, weekday: np.ndarray, of_weekday: int, ahead: int) -> t
     apart = np.zeros((len(level), 7))
     centre, slope, middle = _line(filled, weight, known, age)
     square = np.zeros(len(level))
-    for _ in range(3):  # back-fitting: weekdays without the line, the line without the weekdays
-        rest = np.where(known, filled - centre[:, None] + slope[:, None] * (age - middle[:, None]), np.nan)
-        square = np.nan_to_num(_mean_square(rest - apart[:, weekday], axes=(1,))) * days / freedom
+    for turn in range(3):  # back-fitting: weekdays without the line, the line without the weekdays
+        line = centre[:, None] - slope[:, None] * (age - middle[:, None])
+        rest = np.where(known, filled - line, np.nan)
+        left = rest - apart[:, weekday]
+        if turn:  # a day's outage pulls at most as far as a value within the bound
+            bound = HUBER * NORMAL_MAD * median(np.abs(left), axis=1)[:, None]
+            left = np.clip(left, -bound, bound)
+            rest = left + apart[:, weekday]
+            filled = np.nan_to_num(line + rest)
+        square = np.nan_to_num(_mean_square(left, axes=(1,))) * days / freedom
         for day in twice:
             mean = np.nan_to_num(_mean(rest[:, weekday == day], axis=1))
             count = np.maximum(known[:, weekday == day].sum(axis=1), 1)

@@ -51,6 +51,7 @@ DEPENDS_ON: dict[str, set[str]] = {
     "daily_coverage": {"response_facts"},
     "judge_coverage": {"selection_outcomes"},
     "metric_points": {"metric_moments", "week_moments"},
+    "detrended_metrics": {"metric_points"},
     "minute_counts": {"minute_moments"},
     "deploy_effects": {"deploy_moments"},
     "gold_answers": {"responses", "labels"},
@@ -75,14 +76,14 @@ GROUPS = {
         *("selection_outcomes", "response_facts", "metric_moments", "deploy_moments"),
         *("week_moments", "minute_moments", "arrivals", "daily_coverage", "judge_coverage"),
     },
-    "metrics": {"metric_points", "minute_counts", "deploy_effects"},
+    "metrics": {"metric_points", "detrended_metrics", "minute_counts", "deploy_effects"},
     "review": {"review_tasks", "gold_answers", "reviewer_quality", "corrected_points"},
     "reports": {"daily_report"},
 }
 POOLS = {
     "sources": {"imports"},
     "lake": {
-        *("ingest", "signals", "signal_worth", "selections", "review_tasks", "coverage"),
+        *("ingest", "signals", "signal_worth", "selections", "detrended_metrics", "review_tasks", "coverage"),
         *("judge_comparisons", "judge_reliability", "gold_answers", "reviewer_quality"),
     },
     "judges": {"verdicts", "judge_trials", "judged_days"},
