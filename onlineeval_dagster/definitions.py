@@ -3,6 +3,7 @@
 import dagster as dg
 
 from onlineeval_dagster.defs import (
+    batches,
     coverage,
     imports,
     ingest,
@@ -33,6 +34,7 @@ defs = dg.Definitions.merge(
     sampling.defs,
     judges.defs,
     rejudging.defs,
+    batches.defs,
     versions.defs,
     trials.defs,
     coverage.defs,

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,8 +79,8 @@ class FakeEndpoint:
 
 
 @contextmanager
-def serving(script: Script) -> Iterator[FakeEndpoint]:
-    """Run the endpoint in a thread, on a free port of this machine, until the block ends."""
+def serving(script: Script, *, routes: Iterable[web.RouteDef] = ()) -> Iterator[FakeEndpoint]:
+    """Run the endpoint in a thread, on a free port of this machine, until the block ends. `routes` are further ones."""
     loop, started = asyncio.new_event_loop(), threading.Event()
     endpoint = FakeEndpoint(base_url="")
 
@@ -105,6 +105,7 @@ def serving(script: Script) -> Iterator[FakeEndpoint]:
     async def start() -> web.AppRunner:
         app = web.Application(client_max_size=2**26)
         app.router.add_post("/v1/chat/completions", answer)
+        app.add_routes(routes)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

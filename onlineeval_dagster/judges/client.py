@@ -50,7 +50,7 @@ class Endpoint:
                 f'{key_name}: not set, and a judge needs it; set it, or write model = "local/overlap" in the judge '
                 "file (an endpoint of your own that asks for no key takes any word)"
             )
-        self._key, self._base_url, self._place, self._now = api_key.strip(), base_url, _host(base_url, url_name), now
+        self._key, self._base_url, self._place, self._now = api_key.strip(), base_url, place_of(base_url, url_name), now
         self._key_name, self._url_name = key_name, url_name
 
     @property
@@ -92,7 +92,7 @@ class Endpoint:
                 raw = await self._client.post(
                     "/chat/completions",
                     cast_to=httpx2.Response,
-                    body={"model": judge.model, "messages": messages, **_extra(judge)},
+                    body={"model": judge.model, "messages": messages, **extra_of(judge)},
                     options={"timeout": timeout + 1},
                 )
                 body = raw.content
@@ -108,7 +108,7 @@ class Endpoint:
             told = f"the call failed: {type(error).__name__}"
             return Busy(failure=failure("endpoint", told, may_have_cost=True))
         request_id = _text(raw.headers.get("x-request-id"))
-        reply = _reply(body, latency_ms=_since(started), request_id=request_id)
+        reply = completion_reply(body, latency_ms=_since(started), request_id=request_id)
         if reply is None:
             told = f"HTTP {raw.status_code}, but the body is no chat completion"
             return failure("endpoint", told, request_id=request_id, may_have_cost=True)
@@ -145,7 +145,7 @@ def endpoint_of(settings: Settings, *, now: Callable[[], datetime] = lambda: dat
     """
     return lambda judge: Endpoint(
         base_url=judge.base_url or settings.openai_base_url,
-        api_key=_key(settings, judge),
+        api_key=key_of(settings, judge),
         now=now,
         key_name=judge.api_key_env,
         url_name=f"base_url in judges/{judge.name}.md" if judge.base_url else "OPENAI_BASE_URL",
@@ -158,16 +158,18 @@ def cause_with(settings: Settings) -> Callable[[Judge], str | None]:
     What it gives raises JudgeError where an address is none.
     """
     endpoint = endpoint_of(settings)
-    return lambda judge: endpoint(judge).cause(judge) if _key(settings, judge) else None
+    return lambda judge: endpoint(judge).cause(judge) if key_of(settings, judge) else None
 
 
-def _key(settings: Settings, judge: Judge) -> str | None:
+def key_of(settings: Settings, judge: Judge) -> str | None:
+    """The key of the judge's endpoint; None where it is not set."""
     if judge.api_key_env != API_KEY_ENV:
         return secret(judge.api_key_env)
     return (settings.openai_api_key or "").strip() or None
 
 
-def _extra(judge: Judge) -> dict[str, Any]:
+def extra_of(judge: Judge) -> dict[str, Any]:
+    """What a request says beside model and messages."""
     extra = dict(judge.parameters)
     return extra | {"response_format": reply_schema(judge)} if judge.reply == "json" else extra
 
@@ -189,7 +191,7 @@ def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _reply(body: bytes, *, latency_ms: float, request_id: str | None) -> Reply | None:
+def completion_reply(body: bytes, *, latency_ms: float, request_id: str | None) -> Reply | None:
     """A chat completion's first choice; None where the body is none. Any field may be missing or of another type."""
     try:
         completion = json.loads(body)
@@ -253,7 +255,7 @@ def _since(started: float) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def _host(base_url: str, name: str) -> str:
+def place_of(base_url: str, name: str) -> str:
     """Host and port, for messages: an address may carry a password, which no message may."""
     try:
         parts = urlsplit(base_url)

@@ -44,11 +44,22 @@ class LookedBack:
 
 
 def plan_now(
-    settings: Settings, catalog: Catalog, judge: Judge, *, days: int, limit: int, now: datetime, on: date | None = None
+    settings: Settings,
+    catalog: Catalog,
+    judge: Judge,
+    *,
+    days: int,
+    limit: int,
+    now: datetime,
+    on: date | None = None,
+    skip: Collection[str] = (),
+    price: float = 1.0,
 ) -> Plan:
-    """The plan over what is in the lake now, with its expected cost. Asks nobody, writes nothing."""
+    """The plan over what is in the lake now, with its expected cost at `price` times the judge's own. Asks nobody."""
     usd_left = _allowed(settings, catalog, judge, now=now)
-    return _plan(settings, catalog, judge, days=days, limit=limit, now=now, usd_left=usd_left, skip=(), on=on)
+    return _plan(
+        settings, catalog, judge, days=days, limit=limit, now=now, usd_left=usd_left, skip=skip, on=on, price=price
+    )
 
 
 def look_back(
@@ -78,7 +89,7 @@ def look_back(
     )
     allowed = _allowed(settings, catalog, judge, now=now())
     while done.stopped is None and (left := limit - done.asked) > 0:
-        with _stage(settings):
+        with stage_of(settings):
             ingest(settings, lake, now=now())
             usd_left = None if allowed is None else max(allowed - done.cost_usd, 0.0)
             batch = min(left, BATCH)
@@ -104,11 +115,12 @@ def _plan(
     usd_left: float | None,
     skip: Collection[str],
     on: date | None,
+    price: float = 1.0,
 ) -> Plan:
     lake, budget = Lake(settings.lake_folder), catalog.sampling.budget
     before = judged_before(lake, judge, days=days, now=now, on=on)
     wished = plan_backfill(judge, before, budget=budget, limit=limit, skip=skip)
-    usd_each = expected_usd(lake, wished)
+    usd_each = price * expected_usd(lake, wished)
     return plan_backfill(judge, before, budget=budget, limit=limit, usd_each=usd_each, usd_left=usd_left, skip=skip)
 
 
@@ -158,7 +170,7 @@ def _judge(
     )
 
 
-def _stage(settings: Settings) -> AbstractContextManager[None]:
+def stage_of(settings: Settings) -> AbstractContextManager[None]:
     """The lock of the tick's judging: two at once would pay for the same answers."""
     return holding(
         settings.home / "locks" / "judges.lock",

@@ -67,25 +67,58 @@ def backfill(
     days: Annotated[int, typer.Option(min=1, max=400, help="Look at answers of so many last days.")] = 28,
     limit: Annotated[int, typer.Option(min=1, help="Answers at most, the newest first.")] = 200,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would judge and cost. Asks nobody.")] = False,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Through the Batch API: half the price, within a day.")
+    ] = False,
 ) -> None:
     """Judge stored answers that another version judged, newest first, within the budget; what it costs comes first."""
     from onlineeval_dagster.catalog.load import load_catalog
+    from onlineeval_dagster.errors import CatalogError
     from onlineeval_dagster.judges.backfill import judge_to_ask
+    from onlineeval_dagster.judges.batching import HALF, send_batch
     from onlineeval_dagster.judges.looking_back import look_back, plan_now
 
     settings, out = load_settings(), printed_on()
     catalog = load_catalog(settings.catalog)
     asked = judge_to_ask(catalog, judge)
-    plan = plan_now(settings, catalog, asked, days=days, limit=limit, now=datetime.now(UTC))
+    if batch and asked.is_local:
+        raise CatalogError(f"--batch: {asked.model!r} runs on this machine and costs nothing; leave --batch out")
+    price = HALF if batch else 1.0
+    plan = plan_now(settings, catalog, asked, days=days, limit=limit, now=datetime.now(UTC), price=price)
     for line in _told(plan, days=days):
         out.print(line)
     if dry_run or not len(plan.work):
+        return
+    if batch:
+        sent = send_batch(settings, catalog, asked, days=days, limit=limit, now=datetime.now(UTC))
+        if sent.batch_id is None:
+            out.print(f"Nothing was sent: {escape(sent.reason or '')}")
+            return
+        out.print(
+            f"Sent as {sent.batch_id}: {sent.answers:,} answers, ${sent.most_usd:.4f} at the most. Dagster takes it"
+        )
+        out.print("in when it is done; or: onlineeval judge batches")
         return
     done = look_back(settings, catalog, asked, days=days, limit=limit, now=lambda: datetime.now(UTC))
     out.print(f"{done.done:,} judged, {done.failed:,} failed, ${done.cost_usd:.4f}.")
     if done.stopped:
         out.print(f"[yellow]![/] {escape(done.stopped)}")
     out.print(f"Compare: onlineeval judge compare --judge {judge}")
+
+
+def batches() -> None:
+    """Look at the open batches, and take in what is over. Asks the endpoint; pays for nothing."""
+    from onlineeval_dagster.judges.batching import collect_batches
+
+    out = printed_on()
+    found = collect_batches(load_settings(), now=datetime.now(UTC))
+    if not found:
+        out.print("No batch is open. To send one: onlineeval judge backfill --judge NAME --batch")
+    for one in found:
+        line = f"{one.judge} {one.judge_version}, {one.batch_id or 'no id yet'}: {one.status}"
+        if one.done or one.failed or one.missing:
+            line += f"; {one.done:,} judged, {one.failed:,} failed, {one.missing:,} wait again, ${one.cost_usd:.4f}"
+        out.print(escape(f"{line}; {one.reason}" if one.reason else line))
 
 
 def _told(plan: "Plan", *, days: int) -> list[str]:

@@ -27,6 +27,7 @@ from tests.bench.collector import collector
 from tests.bench.corrected import corrected
 from tests.bench.endpoint import endpoint
 from tests.bench.faults import faults
+from tests.bench.judge_kills import judge_kills
 from tests.bench.judges import judges
 from tests.bench.large import history, rebuild, stages
 from tests.bench.measured import Measured
@@ -116,6 +117,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Measured]]] = {
     "track": track,
     "endpoint": endpoint,
     "judges": judges,
+    "judge_kills": judge_kills,
     "review": review,
     "series": series,
     "corrected": corrected,

@@ -168,7 +168,7 @@ def test_schedules_and_sensors_run_from_the_start() -> None:
     }
     sensors = {sensor.name: sensor.default_status for sensor in definitions().sensors or ()}
     assert sensors == dict.fromkeys(
-        ("sealed_segments", "deploys_seen", "new_judge_versions"), dg.DefaultSensorStatus.RUNNING
+        ("sealed_segments", "deploys_seen", "new_judge_versions", "batches_over"), dg.DefaultSensorStatus.RUNNING
     )
 
 

@@ -9,7 +9,10 @@ import dagster as dg
 import pytest
 
 from onlineeval_dagster.catalog.load import load_catalog
+from onlineeval_dagster.judges.backfill import judge_to_ask
+from onlineeval_dagster.judges.batching import send_batch
 from onlineeval_dagster.settings import Settings
+from tests.fake_batches import FakeBatches
 from tests.fake_endpoint import FakeEndpoint, completion, serving
 from tests.judges.judge_worlds import catalog_in, said
 from tests.pipeline import definitions, instance_at, living_at, table
@@ -46,14 +49,17 @@ def there(settings: Settings, base_url: str = "http://127.0.0.1:9/v1") -> Any:
     )
 
 
-def look(settings: Settings, cursor: str | None = None) -> Any:
-    with there(settings), instance_at(settings) as instance:
-        context = dg.build_sensor_context(
-            instance=instance,
-            cursor=cursor,
-            resources={"place": definitions().resources["place"]},  # pyright: ignore
-        )
-        return definitions().resolve_sensor_def("new_judge_versions").evaluate_tick(context)  # pyright: ignore
+def look(
+    settings: Settings,
+    cursor: str | None = None,
+    *,
+    sensor: str = "new_judge_versions",
+    base_url: str = "http://127.0.0.1:9/v1",
+) -> Any:
+    with there(settings, base_url), instance_at(settings) as instance:
+        resources = {"place": definitions().resources["place"]}  # pyright: ignore
+        context = dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources)
+        return definitions().resolve_sensor_def(sensor).evaluate_tick(context)  # pyright: ignore
 
 
 def run(settings: Settings, fake: FakeEndpoint, job: str, **more: Any) -> dg.ExecuteInProcessResult:
@@ -107,3 +113,19 @@ def test_a_backfill_of_one_version_and_day_judges_that_day_alone(settings) -> No
         assert not refused.success
         assert len(fake.calls) == 10
     assert by_now(settings) == {day: 10}
+
+
+def test_a_batch_that_is_over_is_taken_in_by_a_run_that_the_sensor_asks_for(settings: Settings) -> None:
+    desk = FakeBatches()
+    with serving(lambda number, body: completion('{"score": 1}'), routes=desk.routes()) as fake:
+        with there(settings, fake.base_url) as home:
+            catalog = load_catalog(settings.catalog)
+            sent = send_batch(home, catalog, judge_to_ask(catalog, "tone"), days=28, limit=200, now=datetime.now(UTC))
+        assert sent.answers == 20
+        assert look(settings, sensor="batches_over", base_url=fake.base_url).skip_message == "1 batches are under way"
+        desk.work()
+        (asked,) = look(settings, sensor="batches_over", base_url=fake.base_url).run_requests
+        assert asked.run_key == "batch_0 completed"
+        assert run(settings, fake, "collect").success
+        assert look(settings, sensor="batches_over", base_url=fake.base_url).skip_message == "no batch is open"
+    assert sum(by_now(settings).values()) == 20

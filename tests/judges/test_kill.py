@@ -34,13 +34,13 @@ judge_all([(judge, work)], endpoint=lambda judge: Endpoint(base_url=base_url, ap
 """
 
 
-def start(fake: FakeEndpoint, journal: Path) -> subprocess.Popen[bytes]:
-    arguments = [fake.base_url, str(journal), str(ITEMS), str(CONCURRENCY)]
+def start(fake: FakeEndpoint, journal: Path, items: int = ITEMS) -> subprocess.Popen[bytes]:
+    arguments = [fake.base_url, str(journal), str(items), str(CONCURRENCY)]
     return subprocess.Popen([sys.executable, "-c", WORKER, *arguments], cwd=ROOT)
 
 
-def killed_after(calls: int, fake: FakeEndpoint, journal: Path) -> None:
-    process, deadline = start(fake, journal), time.monotonic() + 60
+def killed_after(calls: int, fake: FakeEndpoint, journal: Path, items: int = ITEMS) -> None:
+    process, deadline = start(fake, journal, items), time.monotonic() + 60
     while len(fake.calls) < calls and time.monotonic() < deadline:
         time.sleep(0.002)
     process.kill()
