@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Iterable
+from pathlib import Path
 
 from onlineeval_dagster.catalog.entry import Entry
 from onlineeval_dagster.catalog.judge_file import Judge
+from onlineeval_dagster.catalog.reading import read_file
 from onlineeval_dagster.errors import CatalogError
 
 
@@ -30,6 +32,12 @@ class Gold(Entry):
     """The file: [[gold]] tables. A catalog without it has none."""
 
     gold: tuple[GoldItem, ...] = ()
+
+
+def load_gold(folder: Path) -> tuple[GoldItem, ...]:
+    """The items of the folder; none where it has no gold.toml. Raises CatalogError."""
+    file = folder / "gold.toml"
+    return read_file(file, Gold).gold if file.exists() else ()
 
 
 def check_gold(found: Iterable[GoldItem], judges: Iterable[Judge]) -> None:

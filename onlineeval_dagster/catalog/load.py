@@ -11,11 +11,12 @@ from pydantic import Field, model_validator
 
 from onlineeval_dagster.catalog.clock_file import Clock
 from onlineeval_dagster.catalog.entry import Entry, Name
-from onlineeval_dagster.catalog.experiment_file import Experiments, load_experiments
-from onlineeval_dagster.catalog.gold_file import Gold, GoldItem, check_gold
+from onlineeval_dagster.catalog.experiment_file import Experiments
+from onlineeval_dagster.catalog.gold_file import GoldItem, check_gold, load_gold
 from onlineeval_dagster.catalog.judge_file import PLACEHOLDER, Judge
 from onlineeval_dagster.catalog.judge_reading import load_judges
 from onlineeval_dagster.catalog.privacy_file import PrivacyFile
+from onlineeval_dagster.catalog.promotion_file import Promotion, load_promotion
 from onlineeval_dagster.catalog.reading import read_file
 from onlineeval_dagster.catalog.retention import Retention, load_retention
 from onlineeval_dagster.catalog.sampling_file import REVIEW, Sampling
@@ -202,6 +203,7 @@ class Catalog:
     traces: Traces = field(default_factory=Traces)
     retention: Retention = field(default_factory=Retention)
     gold: tuple[GoldItem, ...] = ()
+    promotion: Promotion = field(default_factory=Promotion)
     experiments: Experiments = field(default_factory=Experiments)
 
     @property
@@ -266,8 +268,8 @@ def load_catalog(folder: Path) -> Catalog:
         metrics=metrics,
         traces=read_file(folder / "traces.toml", Traces) if (folder / "traces.toml").exists() else Traces(),
         retention=load_retention(folder),
-        gold=read_file(folder / "gold.toml", Gold).gold if (folder / "gold.toml").exists() else (),
-        experiments=load_experiments(folder, metrics.metrics),
+        gold=load_gold(folder),
+        promotion=load_promotion(folder),
     )
     _check_references(catalog)
     check_gold(catalog.gold, judges)

@@ -10,6 +10,7 @@ from onlineeval_dagster.contracts import (
     coverage,
     estimates,
     events,
+    promotion,
     review,
     rows,
     trials,
@@ -237,6 +238,13 @@ TABLES: dict[str, Table] = {
             key=("day", "reviewer", "axis"),
             day_of=("computed_at",),
             description="How each person's labels stand: agreement with others, gold answers, time, with ranges.",
+        ),
+        Table(
+            name="promotion_evidence",
+            contract=promotion.PromotionEvidence,
+            key=("day", "judge", "judge_version"),
+            day_of=("computed_at",),
+            description="Each shadow judge beside the active one: what speaks for its promotion, and what is missing.",
         ),
         Table(
             name="corrected_points",

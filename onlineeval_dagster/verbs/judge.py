@@ -9,15 +9,17 @@ from onlineeval_dagster.errors import CatalogError
 from onlineeval_dagster.settings import load_settings
 from onlineeval_dagster.terminal import printed_on
 from onlineeval_dagster.verbs.judge_new import new
+from onlineeval_dagster.verbs.judge_promote import promote
 from onlineeval_dagster.verbs.judge_status import status
 from onlineeval_dagster.verbs.judge_versions import backfill, batches, compare
 
-judge_app = typer.Typer(no_args_is_help=True, help="The judges: budgets, rates and versions.")
+judge_app = typer.Typer(no_args_is_help=True, help="The judges: budgets, rates, versions, promotion.")
 judge_app.command()(new)
 judge_app.command()(status)
 judge_app.command()(backfill)
 judge_app.command()(compare)
 judge_app.command()(batches)
+judge_app.command()(promote)
 
 
 @judge_app.command()

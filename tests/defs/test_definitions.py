@@ -56,6 +56,7 @@ DEPENDS_ON: dict[str, set[str]] = {
     "deploy_effects": {"deploy_moments"},
     "gold_answers": {"responses", "labels"},
     "reviewer_quality": {"labels", "gold_answers"},
+    "promotion_evidence": {"labels", "verdicts", "responses", "judge_reliability"},
     "review_tasks": {"responses", "selections", "signals", "verdicts", "labels", "gold_answers"},
     "corrected_points": {"response_facts", "labels"},
     "daily_report": {
@@ -77,14 +78,14 @@ GROUPS = {
         *("week_moments", "minute_moments", "arrivals", "daily_coverage", "judge_coverage"),
     },
     "metrics": {"metric_points", "detrended_metrics", "minute_counts", "deploy_effects"},
-    "review": {"review_tasks", "gold_answers", "reviewer_quality", "corrected_points"},
+    "review": {"review_tasks", "gold_answers", "reviewer_quality", "corrected_points", "promotion_evidence"},
     "reports": {"daily_report"},
 }
 POOLS = {
     "sources": {"imports"},
     "lake": {
         *("ingest", "signals", "signal_worth", "selections", "detrended_metrics", "review_tasks", "coverage"),
-        *("judge_comparisons", "judge_reliability", "gold_answers", "reviewer_quality"),
+        *("judge_comparisons", "judge_reliability", "gold_answers", "reviewer_quality", "promotion_evidence"),
     },
     "judges": {"verdicts", "judge_trials", "judged_days"},
     "warehouse": {"warehouse", "metric_points", "minute_counts", "deploy_effects", "corrected_points", "daily_report"},
@@ -163,6 +164,7 @@ def test_schedules_and_sensors_run_from_the_start() -> None:
         "signals_measured": ("15 4 * * *", running),
         "people_measured": ("0 4 * * *", running),
         "corrected": ("30 4 * * *", running),
+        "evidence_gathered": ("50 4 * * *", running),
         "judges_compared": ("45 4 * * *", running),
         "every_morning": ("0 5 * * *", running),
     }
