@@ -59,6 +59,45 @@ def status_() -> None:
         )
 
 
+@review_app.command()
+def plan(
+    within: Annotated[float, typer.Option(min=0.5, max=50, help="Points either way of a week's 95 % range.")] = 5,
+    axis: Annotated[str | None, typer.Option(help="One axis; all by default.")] = None,
+    by: Annotated[
+        Literal["all", "stratum", "app", "prompt_version", "model", "language", "device"],
+        typer.Option(help="For all answers together, or for each kind by itself."),
+    ] = "all",
+) -> None:
+    """How many human checks a week the wanted range takes, from the last 28 days, and how much of people's time."""
+    from onlineeval_dagster.catalog.load import load_catalog
+    from onlineeval_dagster.lake.delta import Lake
+    from onlineeval_dagster.review.planning import plan_labels, seen
+    from onlineeval_dagster.review.planning_shown import HEADINGS, plan_cells, plan_words
+    from onlineeval_dagster.review.tasks import asked_axes
+
+    settings, out, now = load_settings(), printed_on(), datetime.now(UTC)
+    catalog, lake = load_catalog(settings.catalog), Lake(settings.lake_folder)
+    judges = asked_axes(catalog.live_judges)
+    if axis is not None and axis not in judges:
+        raise ReviewError(f"--axis: {axis!r} has no live judge; there are {', '.join(judges) or 'none'}")
+    for name, judge in judges.items():
+        if axis not in (None, name):
+            continue
+        found = seen(lake, judge, by=by, now=now)
+        if not found.groups:
+            out.print(f"{name}: Nobody has labelled an answer of the audit that it judged in 28 days.", markup=False)
+            continue
+        plans = [plan_labels(group, half=within / 100) for group in found.groups]
+        title = f"{name}: a week's share of good answers, ± {within:g} points wanted"
+        table = Table(*HEADINGS, title=title, title_justify="left")
+        for one in plans:
+            table.add_row(*map(escape, plan_cells(one, seconds=found.seconds)))
+        out.print(table)
+        rate = None if catalog.sampling.review is None else catalog.sampling.review.rate
+        for line in plan_words(plans, found, half=within / 100, rate=rate):
+            out.print(f"· {escape(line)}")
+
+
 @review_app.command("tasks")
 def tasks_(form: Form = "label-studio", to: To = None) -> None:
     """Write the open tasks for another tool. Their texts leave this home."""
