@@ -1,7 +1,7 @@
 """How many labels a wanted range needs: from the verdicts and labels seen so far. Pure, but for `seen`.
 
-A week's share of good answers is estimated in two phases (Sarndal, Swensson, Wretman 1992, chapter 9): N answers judged,
-n of them labelled. With the labels' variance S2 and what is left of it within equal judge scores, S2_within,
+A week's share of good answers is estimated in two phases (Sarndal, Swensson, Wretman 1992, chapter 9): N answers are
+judged, n of them labelled. With the labels' variance S2 and what is left of it within equal judge scores, S2_within,
 
     variance = S2_within (1/n - 1/N) + S2 / N_effective
 
