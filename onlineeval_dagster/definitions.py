@@ -5,6 +5,7 @@ import dagster as dg
 from onlineeval_dagster.defs import (
     batches,
     coverage,
+    experiments,
     imports,
     ingest,
     judges,
@@ -44,6 +45,7 @@ defs = dg.Definitions.merge(
     people.defs,
     review.defs,
     promotion.defs,
+    experiments.defs,
     reports.defs,
     quality.defs,
     ticks.defs,

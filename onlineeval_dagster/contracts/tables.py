@@ -10,6 +10,7 @@ from onlineeval_dagster.contracts import (
     coverage,
     estimates,
     events,
+    experiments,
     promotion,
     review,
     rows,
@@ -252,6 +253,13 @@ TABLES: dict[str, Table] = {
             key=("metric", "judge_version", "grain", "as_of", "slice", "slice_value"),
             day_of=("as_of",),
             description="What people would say of all answers: the AI reviewers corrected by labels, with interval.",
+        ),
+        Table(
+            name="experiment_results",
+            contract=experiments.ExperimentResult,
+            key=("experiment", "as_of", "variant", "metric", "slice", "slice_value"),
+            day_of=("as_of",),
+            description="What each week of an experiment said: every metric, arm and segment, and the decision.",
         ),
         Table(
             name="deploy_effects",

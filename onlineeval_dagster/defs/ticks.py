@@ -24,6 +24,7 @@ EVERYTHING = (
     - dg.AssetSelection.assets("signal_validity", "quality_weights", "corrected_points", "judge_comparisons")
     - dg.AssetSelection.assets("judged_days")
     - dg.AssetSelection.assets("judge_trials", "judge_reliability", "reviewer_quality", "promotion_evidence")
+    - dg.AssetSelection.assets("experiment_results")
 )
 
 tick = dg.define_asset_job(

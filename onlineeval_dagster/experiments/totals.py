@@ -135,7 +135,8 @@ seen as (
     where occurred_at >= $past and occurred_at < $until
     group by unit_key
 )
-select arm, arms, count(*) as units, count(*) filter (where last_at >= met_at) as answering,
+select arm, arms, count(distinct unit_key) as units,
+    count(distinct unit_key) filter (where last_at >= met_at) as answering,
     list(distinct version) as versions
 from (select unnest(versions) as version, units.* from units)
 left join seen using (unit_key)

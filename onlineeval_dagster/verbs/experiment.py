@@ -1,7 +1,7 @@
-"""`onlineeval experiment plan`: what an experiment can find before it starts."""
+"""`onlineeval experiment plan` before the start, `onlineeval experiment gate` in a deployment pipeline."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -9,6 +9,10 @@ from rich.markup import escape
 from onlineeval_dagster.errors import CatalogError, ReportError
 from onlineeval_dagster.settings import load_settings
 from onlineeval_dagster.terminal import printed_on
+
+if TYPE_CHECKING:
+    from onlineeval_dagster.catalog.experiment_file import Experiment
+    from onlineeval_dagster.catalog.load import Catalog
 
 experiment_app = typer.Typer(no_args_is_help=True, help="Experiments of the catalog's experiments.toml.")
 
@@ -30,10 +34,7 @@ def plan(
 
     settings = load_settings()
     catalog = load_catalog(settings.catalog)
-    known = catalog.experiments.experiments
-    if name not in known:
-        there = ", ".join(known) or "none; the packaged experiments.toml shows one"
-        raise CatalogError(f"experiments.toml: no experiment {name!r}; there are {there}")
+    known = {name: _known(catalog, name)}
     file = settings.warehouse_file
     with warehouse_held(file, wait_seconds=settings.warehouse_wait_seconds, purpose="planning an experiment"):
         seen = look_back(file, catalog, known[name], now=datetime.now(UTC))
@@ -45,3 +46,39 @@ def plan(
     out = printed_on()
     for line in plan_lines(name, known[name], seen, found):
         out.print(escape(line))
+
+
+@experiment_app.command("gate")
+def gate(
+    name: Annotated[str, typer.Argument(help="An experiment of experiments.toml.")],
+    variant: Annotated[
+        str | None, typer.Option(help="The variant to be shipped; the only treatment by default.")
+    ] = None,
+) -> None:
+    """Exit 0 where the variant may be shipped, 1 while the primary metric, a guardrail or the trust gate blocks it."""
+    from onlineeval_dagster.catalog.load import load_catalog
+    from onlineeval_dagster.experiments.gate import may_ship
+    from onlineeval_dagster.experiments.stage import latest_results
+    from onlineeval_dagster.lake.delta import Lake
+
+    settings = load_settings()
+    one = _known(load_catalog(settings.catalog), name)
+    if variant is None and len(one.treatments) > 1:
+        raise CatalogError(
+            f"experiment {name} has several treatments; add --variant, one of {', '.join(one.treatments)}"
+        )
+    wanted = variant or next(iter(one.treatments))
+    if wanted not in one.treatments:
+        raise CatalogError(f"experiment {name} has no treatment {wanted!r}; choose of {', '.join(one.treatments)}")
+    passed = may_ship(name, one, wanted, latest_results(Lake(settings.lake_folder), name))
+    printed_on().print(escape(passed.told))
+    if not passed.ships:
+        raise typer.Exit(1)
+
+
+def _known(catalog: "Catalog", name: str) -> "Experiment":
+    known = catalog.experiments.experiments
+    if name not in known:
+        there = ", ".join(known) or "none; the packaged experiments.toml shows one"
+        raise CatalogError(f"experiments.toml: no experiment {name!r}; there are {there}")
+    return known[name]

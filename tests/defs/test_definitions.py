@@ -59,6 +59,7 @@ DEPENDS_ON: dict[str, set[str]] = {
     "promotion_evidence": {"labels", "verdicts", "responses", "judge_reliability"},
     "review_tasks": {"responses", "selections", "signals", "verdicts", "labels", "gold_answers"},
     "corrected_points": {"response_facts", "labels"},
+    "experiment_results": {"response_facts", "exposures"},
     "daily_report": {
         *("metric_points", "deploy_effects", "corrected_points", "daily_coverage", "judge_coverage", "arrivals"),
     },
@@ -79,6 +80,7 @@ GROUPS = {
     },
     "metrics": {"metric_points", "detrended_metrics", "minute_counts", "deploy_effects"},
     "review": {"review_tasks", "gold_answers", "reviewer_quality", "corrected_points", "promotion_evidence"},
+    "experiments": {"experiment_results"},
     "reports": {"daily_report"},
 }
 POOLS = {
@@ -88,7 +90,10 @@ POOLS = {
         *("judge_comparisons", "judge_reliability", "gold_answers", "reviewer_quality", "promotion_evidence"),
     },
     "judges": {"verdicts", "judge_trials", "judged_days"},
-    "warehouse": {"warehouse", "metric_points", "minute_counts", "deploy_effects", "corrected_points", "daily_report"},
+    "warehouse": {
+        *("warehouse", "metric_points", "minute_counts", "deploy_effects", "corrected_points", "daily_report"),
+        "experiment_results",
+    },
 }
 
 
@@ -166,6 +171,7 @@ def test_schedules_and_sensors_run_from_the_start() -> None:
         "corrected": ("30 4 * * *", running),
         "evidence_gathered": ("50 4 * * *", running),
         "judges_compared": ("45 4 * * *", running),
+        "mondays": ("0 6 * * 1", running),
         "every_morning": ("0 5 * * *", running),
     }
     sensors = {sensor.name: sensor.default_status for sensor in definitions().sensors or ()}
