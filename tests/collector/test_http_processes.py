@@ -22,7 +22,7 @@ from onlineeval_dagster.collector.keys import ApiKeys
 from onlineeval_dagster.collector.spool import adopt
 from onlineeval_dagster.collector.transport import Counters
 from onlineeval_dagster.settings import load_settings
-from tests.collector.collectors import ROOT, logged, serving
+from tests.collector.collectors import ROOT, logged, serving, whole
 from tests.collector.scripted_collector import QUICK, Scripted, client_of, left, track, until
 
 
@@ -187,7 +187,7 @@ told = os.open(sys.argv[3], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 def work(name):
     for i in itertools.count():
         if client.track_response(response_id=f"{name}-{i}", query="q", response="a" * (i % 3000)):
-            os.write(told, f"{name}-{i}\\n".encode())
+            os.write(told, f"\\n{name}-{i};".encode())
 for name in "ab":
     threading.Thread(target=work, args=(f"{os.getpid()}-{name}",)).start()
 """
@@ -206,7 +206,7 @@ def test_a_product_killed_under_load_loses_nothing_that_it_acknowledged(collecto
         track(client, "last")
         until(lambda: "last" in collector.ids() and len(list(spool.glob("lane-*"))) == 1, 20)
     arrived = {event["event_id"]: event["response_id"] for event in collector.stored if "response_id" in event}
-    acknowledged = told.read_text().splitlines()
+    acknowledged = whole(told.read_text())
     assert len(acknowledged) > 500
     assert set(acknowledged) <= set(arrived.values())
     assert len(arrived) == len(set(arrived.values())), "one event id each: the lake counts it once"

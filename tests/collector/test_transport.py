@@ -22,6 +22,7 @@ from onlineeval_dagster.collector.transport import Counters
 from onlineeval_dagster.log.reader import read_lines
 from onlineeval_dagster.log.writer import ROTATE_BYTES, ROTATE_SECONDS
 from onlineeval_dagster.settings import load_settings
+from tests.collector.collectors import whole
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 0.5
@@ -115,7 +116,7 @@ def test_a_killed_product_keeps_every_acknowledged_response_exactly_once(tmp_pat
         "def work(name):\n"
         "    for i in range(10**9):\n"
         "        if client.track_response(response_id=f'{name}-{i}', query='q', response='a' * (i % 3000)):\n"
-        "            os.write(told, f'{name}-{i}\\n'.encode())\n"
+        "            os.write(told, f'\\n{name}-{i};'.encode())\n"
         "for name in 'abc':\n"
         "    threading.Thread(target=work, args=(f'{os.getpid()}-{name}',)).start()\n"
     )
@@ -133,7 +134,7 @@ def test_a_killed_product_keeps_every_acknowledged_response_exactly_once(tmp_pat
             found[orjson.loads(line)["response_id"]] += 1
         except orjson.JSONDecodeError:
             torn += 1
-    acknowledged = told.read_text().splitlines()
+    acknowledged = whole(told.read_text())
     assert len(acknowledged) > 500
     assert not [response_id for response_id in acknowledged if found[response_id] != 1]
     assert torn <= 5
