@@ -24,6 +24,7 @@ from onlineeval_dagster.defs import (
     validity,
     versions,
     warehouse,
+    worth,
 )
 from onlineeval_dagster.defs.place import Place
 
@@ -43,6 +44,7 @@ defs = dg.Definitions.merge(
     warehouse.build_defs(),
     metrics.defs,
     people.defs,
+    worth.defs,
     review.defs,
     promotion.defs,
     experiments.defs,

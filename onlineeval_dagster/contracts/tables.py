@@ -6,6 +6,7 @@ from typing import Literal
 import pyarrow as pa
 
 from onlineeval_dagster.contracts import (
+    agreement,
     corrected,
     coverage,
     estimates,
@@ -246,6 +247,27 @@ TABLES: dict[str, Table] = {
             key=("day", "judge", "judge_version"),
             day_of=("computed_at",),
             description="Each shadow judge beside the active one: what speaks for its promotion, and what is missing.",
+        ),
+        Table(
+            name="reviewer_agreement",
+            contract=agreement.ReviewerAgreement,
+            key=("day", "axis", "measure"),
+            day_of=("computed_at",),
+            description="How far people agree with each other on the same answers of the audit, axis by axis.",
+        ),
+        Table(
+            name="judge_agreement",
+            contract=agreement.JudgeAgreement,
+            key=("day", "judge", "judge_version", "slice", "slice_value", "measure"),
+            day_of=("computed_at",),
+            description="How far each judge version agrees with people on the audit, by slice; biases and drift.",
+        ),
+        Table(
+            name="judge_calibration",
+            contract=agreement.JudgeCalibration,
+            key=("day", "judge", "judge_version", "judge_score"),
+            day_of=("computed_at",),
+            description="What people say where a judge version gave one of its scores, and the map between the two.",
         ),
         Table(
             name="corrected_points",

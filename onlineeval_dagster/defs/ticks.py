@@ -25,6 +25,7 @@ EVERYTHING = (
     - dg.AssetSelection.assets("judged_days")
     - dg.AssetSelection.assets("judge_trials", "judge_reliability", "reviewer_quality", "promotion_evidence")
     - dg.AssetSelection.assets("experiment_results")
+    - dg.AssetSelection.assets("reviewer_agreement", "judge_agreement", "judge_calibration")
 )
 
 tick = dg.define_asset_job(

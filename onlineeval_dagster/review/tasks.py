@@ -85,6 +85,21 @@ def undrawn_labels(lake: Lake, *, now: datetime) -> AuditLabels:
     return AuditLabels(audit=found["audit"], undrawn=found["undrawn"])
 
 
+def targeted_in_estimates(lake: Lake, *, now: datetime) -> int:
+    """Labels of the last 28 days that would enter an estimate, of answers that looked wrong and were asked about."""
+    first = (now - timedelta(days=OPEN_DAYS)).date()
+    days = {day for day in lake.days("labels") if day >= first}
+    sql = """
+    with looked_wrong as (
+        select response_id, axis from review_tasks where stream = 'targeted'
+    )
+    select count(*) as leaked
+    from labels semi join looked_wrong using (response_id, axis)
+    where stream = 'audit' and inclusion_probability is not null
+    """
+    return rows(lake, sql, {"labels": days, "review_tasks": days}).to_pylist()[0]["leaked"]
+
+
 def tasks_of(lake: Lake, catalog: Catalog, days: Collection[date]) -> pa.Table:
     """The tasks of whole days, in the schema of `review_tasks`."""
     review = catalog.sampling.review

@@ -23,6 +23,31 @@ judge_app.command()(promote)
 
 
 @judge_app.command()
+def agreement() -> None:
+    """How far people agree with each other and each judge with people, on the audit of 28 days; biases, calibration."""
+    from rich.markdown import Markdown
+
+    from onlineeval_dagster.catalog.load import load_catalog
+    from onlineeval_dagster.lake.delta import Lake
+    from onlineeval_dagster.review import worth_shown
+    from onlineeval_dagster.review.worth import judge_worth
+
+    settings, out = load_settings(), printed_on()
+    catalog = load_catalog(settings.catalog)
+    found = judge_worth(Lake(settings.lake_folder), catalog, now=datetime.now(UTC))
+    out.print(Markdown(worth_shown.agreement_markdown(found.judges, found.reviewers)))
+    out.print(Markdown(worth_shown.bias_markdown(found.judges)))
+    out.print(Markdown(worth_shown.confusion_markdown(found.judges)))
+    out.print(Markdown(worth_shown.calibration_tables(found.calibration)))
+    for line in (
+        *worth_shown.below_limit(found.judges, found.reviewers, catalog.live_judges),
+        *worth_shown.without_labels(found.judges, catalog.live_judges),
+        *worth_shown.drifted(found.judges),
+    ):
+        out.print(line, markup=False)
+
+
+@judge_app.command()
 def plan(
     judge: Annotated[str | None, typer.Option(help="One judge by name; all by default.")] = None,
     calls: Annotated[float | None, typer.Option(help="Calls a day that each judge may make.")] = None,

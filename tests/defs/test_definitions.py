@@ -58,6 +58,9 @@ DEPENDS_ON: dict[str, set[str]] = {
     "reviewer_quality": {"labels", "gold_answers"},
     "promotion_evidence": {"labels", "verdicts", "responses", "judge_reliability"},
     "review_tasks": {"responses", "selections", "signals", "verdicts", "labels", "gold_answers"},
+    "reviewer_agreement": {"responses", "labels"},
+    "judge_agreement": {"responses", "labels", "verdicts"},
+    "judge_calibration": {"responses", "labels", "verdicts"},
     "corrected_points": {"response_facts", "labels"},
     "experiment_results": {"response_facts", "exposures"},
     "daily_report": {
@@ -79,7 +82,10 @@ GROUPS = {
         *("week_moments", "minute_moments", "arrivals", "daily_coverage", "judge_coverage"),
     },
     "metrics": {"metric_points", "detrended_metrics", "minute_counts", "deploy_effects"},
-    "review": {"review_tasks", "gold_answers", "reviewer_quality", "corrected_points", "promotion_evidence"},
+    "review": {
+        *("review_tasks", "gold_answers", "reviewer_quality", "corrected_points"),
+        *("reviewer_agreement", "judge_agreement", "judge_calibration", "promotion_evidence"),
+    },
     "experiments": {"experiment_results"},
     "reports": {"daily_report"},
 }
@@ -88,6 +94,7 @@ POOLS = {
     "lake": {
         *("ingest", "signals", "signal_worth", "selections", "detrended_metrics", "review_tasks", "coverage"),
         *("judge_comparisons", "judge_reliability", "gold_answers", "reviewer_quality", "promotion_evidence"),
+        "judge_worth",
     },
     "judges": {"verdicts", "judge_trials", "judged_days"},
     "warehouse": {
@@ -168,6 +175,7 @@ def test_schedules_and_sensors_run_from_the_start() -> None:
         "tidying": ("0 3 * * *", running),
         "signals_measured": ("15 4 * * *", running),
         "people_measured": ("0 4 * * *", running),
+        "judges_measured": ("20 4 * * *", running),
         "corrected": ("30 4 * * *", running),
         "evidence_gathered": ("50 4 * * *", running),
         "judges_compared": ("45 4 * * *", running),

@@ -8,6 +8,7 @@ import pyarrow as pa
 from onlineeval_dagster.catalog.load import Catalog, load_catalog
 from onlineeval_dagster.contracts.arrow import to_table
 from onlineeval_dagster.contracts.events import Label, Verdict
+from onlineeval_dagster.contracts.review import ReviewTask
 from onlineeval_dagster.contracts.rows import Selection, Signal
 from onlineeval_dagster.contracts.tables import DAY, TABLES
 from onlineeval_dagster.lake.delta import Lake
@@ -76,7 +77,7 @@ def label(number: int | str, score: float = 3, *, reviewer: str = "ann", at: dat
     )
 
 
-def put(lake: Lake, name: str, found: list[Selection] | list[Signal]) -> None:
+def put(lake: Lake, name: str, found: list[Selection] | list[Signal] | list[ReviewTask]) -> None:
     """Add rows that the pipeline itself derives."""
     days = pa.array([row.response_at.date() for row in found], pa.date32())
     lake.append(name, to_table(list(found), TABLES[name].contract).append_column(DAY, days))
