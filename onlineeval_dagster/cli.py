@@ -130,7 +130,7 @@ def catalog_check() -> None:
     from onlineeval_dagster.sources.registry import check_sources
     from onlineeval_dagster.warehouse.dry_run import check_metrics
 
-    catalog = load_catalog(load_settings().catalog)
+    catalog = load_catalog(load_settings().catalog).whole()
     known_detectors(catalog)
     check_metrics(catalog)
     configured = load_sources(catalog.folder)

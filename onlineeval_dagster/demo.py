@@ -68,7 +68,7 @@ def run_demo(
 
 
 def _summary(settings: Settings, lake: Lake, truth: Truth, *, out: Console) -> bool:
-    catalog = load_catalog(settings.catalog)
+    catalog = load_catalog(settings.catalog).whole()
     headline = catalog.metrics.headline
     points = from_table(
         rows(

@@ -93,7 +93,7 @@ def _home(settings: Settings) -> Finding:
 
 def _catalog(settings: Settings) -> Finding:
     try:
-        catalog = load_catalog(settings.catalog)
+        catalog = load_catalog(settings.catalog).whole()
         check_metrics(catalog)
     except OnlineEvalError as error:
         return Finding(what="catalog", problem=str(error), mend="edit the file, then: onlineeval catalog check")

@@ -37,6 +37,8 @@ def waiting(settings: Settings, catalog: Catalog, *, now: datetime) -> list[str]
         lines.append(f"{count:,} responses to judge")
     if days := uncounted(lake).days:
         lines.append(f"coverage of {len(days)} days to count")
+    if catalog.broken:  # nothing is built before the files are mended: asking again and again would not help
+        return lines
     with warehouse_held(
         settings.warehouse_file, wait_seconds=settings.warehouse_wait_seconds, purpose="looking for work"
     ):

@@ -164,6 +164,7 @@ def _problems(settings: Settings, lake: Lake, catalog: Catalog, *, now: datetime
         {"verdicts": {day for day in lake.days("verdicts") if day >= now.date() - timedelta(days=SHOWN_DAYS)}},
     ).to_pylist()
     problems += [f"judge {row['judge']}: {row['verdicts']:,} verdicts failed ({row['error_kind']})" for row in failed]
+    problems += [f"left out until it is mended, and no number is built: {error}" for error in catalog.broken.values()]
     problems += _pauses(settings)
     worse = rows(
         lake,

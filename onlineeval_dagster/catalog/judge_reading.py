@@ -30,18 +30,26 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SET_BY_US = {"model", "messages", "stream", "n"}
 
 
-def load_judges(folder: Path) -> tuple[Judge, ...]:
-    """Every judge in a folder and its subfolders, sorted by name. A missing folder holds none.
+def load_judges(folder: Path) -> tuple[tuple[Judge, ...], dict[str, CatalogError]]:
+    """Every judge in a folder and its subfolders, sorted by name, and what is wrong with the other files, by name.
 
-    Raises CatalogError for the first file that is wrong, and for two files with one name.
+    Two files with one name are both left out: nobody can say which is meant. A missing folder holds none.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*.md")):
-        twin = found.setdefault(path.stem.casefold(), path)
-        if twin is not path:
-            names = f"{twin.relative_to(folder)} and {path.relative_to(folder)}"
-            raise CatalogError(f"{folder.name}/: two judges with the name {path.stem!r} ({names}); rename one file")
-    return tuple(sorted((load_judge(path) for path in found.values()), key=lambda judge: judge.name))
+        files.setdefault(path.stem.casefold(), []).append(path)
+    judges: list[Judge] = []
+    broken: dict[str, CatalogError] = {}
+    for path, *twins in files.values():
+        try:
+            if twins:
+                names = " and ".join(str(one.relative_to(folder)) for one in (path, *twins))
+                told = f"{folder.name}/: two judges with the name {path.stem!r} ({names}); rename one file"
+                raise CatalogError(told)
+            judges.append(load_judge(path))
+        except CatalogError as error:
+            broken[path.stem] = error
+    return tuple(sorted(judges, key=lambda judge: judge.name)), broken
 
 
 def load_judge(path: Path) -> Judge:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from onlineeval_dagster.catalog.clock_file import Clock
 from onlineeval_dagster.catalog.entry import Entry, Name
-from onlineeval_dagster.catalog.experiment_file import Experiments
+from onlineeval_dagster.catalog.experiment_file import Experiments, load_experiments
 from onlineeval_dagster.catalog.gold_file import GoldItem, check_gold, load_gold
 from onlineeval_dagster.catalog.judge_file import PLACEHOLDER, Judge
 from onlineeval_dagster.catalog.judge_reading import load_judges
@@ -193,7 +193,10 @@ class Traces(Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """What is evaluated, as data."""
+    """What is evaluated, as data.
+
+    broken  judges whose file is wrong, by name, and what is: the others go on. Numbers wait for it (see `whole`)
+    """
 
     folder: Path
     judges: tuple[Judge, ...]
@@ -205,6 +208,16 @@ class Catalog:
     gold: tuple[GoldItem, ...] = ()
     promotion: Promotion = field(default_factory=Promotion)
     experiments: Experiments = field(default_factory=Experiments)
+    broken: Mapping[str, CatalogError] = field(default_factory=dict)
+
+    def whole(self) -> Self:
+        """Itself where every judge could be read: a number must not change because a file has a mistake in it.
+
+        Raises CatalogError that names all that is wrong with the judges.
+        """
+        if self.broken:
+            raise CatalogError("\n".join(map(str, self.broken.values()))) from next(iter(self.broken.values()))
+        return self
 
     @property
     def live_judges(self) -> tuple[Judge, ...]:
@@ -252,13 +265,13 @@ def load_privacy_file(folder: Path) -> PrivacyFile:
 
 
 def load_catalog(folder: Path) -> Catalog:
-    """Read and check every file of the catalog.
+    """Read and check every file of the catalog. A judge's file that is wrong is in `broken`, and stops no other judge.
 
     Raises CatalogError naming file, key, value and remedy.
     """
     if not folder.is_dir():
         raise CatalogError(f"catalog: no folder {folder}; set ONLINEEVAL_CATALOG to a folder with metrics.toml")
-    judges = load_judges(folder / "judges")
+    judges, broken = _shown_no_secrets(*load_judges(folder / "judges"), load_privacy_file(folder).judges.private)
     metrics = read_file(folder / "metrics.toml", Metrics)
     catalog = Catalog(
         folder=folder,
@@ -270,25 +283,33 @@ def load_catalog(folder: Path) -> Catalog:
         retention=load_retention(folder),
         gold=load_gold(folder),
         promotion=load_promotion(folder),
+        experiments=load_experiments(folder, metrics.metrics),
+        broken=broken,
     )
     _check_references(catalog)
-    check_gold(catalog.gold, judges)
-    _check_private(catalog.live_judges, load_privacy_file(folder).judges.private)
+    if not broken:  # an item may be of the axis of a judge that cannot be read
+        check_gold(catalog.gold, judges)
     return catalog
 
 
-def _check_private(judges: Iterable[Judge], private: Collection[str]) -> None:
+def _shown_no_secrets(
+    judges: Iterable[Judge], broken: Mapping[str, CatalogError], private: Collection[str]
+) -> tuple[tuple[Judge, ...], Mapping[str, CatalogError]]:
+    """The judges that show no model outside what is private; the others are broken."""
+    wrong: dict[str, CatalogError] = {}
     for judge in judges:
-        shown = [] if judge.is_local else [name for name in PLACEHOLDER.findall(judge.prompt) if name in private]
+        is_asked = judge.status != "retired" and not judge.is_local
+        shown = [name for name in PLACEHOLDER.findall(judge.prompt) if name in private] if is_asked else []
         if shown:
-            raise CatalogError(
+            wrong[judge.name] = CatalogError(
                 f"judges/{judge.name}.md: the prompt shows {{{shown[0]}}} to {judge.model!r}, and privacy.toml keeps "
                 "it private; take it out of the prompt, or out of private = […]"
             )
+    return tuple(judge for judge in judges if judge.name not in wrong), {**broken, **wrong}
 
 
 def _check_references(catalog: Catalog) -> None:
-    names = [judge.name for judge in catalog.judges]
+    names = sorted([*(judge.name for judge in catalog.judges), *catalog.broken])
     for name, metric in catalog.metrics.metrics.items():
         if metric.judge is not None and metric.judge not in names:
             raise CatalogError(

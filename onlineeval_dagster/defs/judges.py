@@ -74,12 +74,13 @@ def _judge(place: Place, catalog: Catalog, pending: Pending) -> tuple[list[RunSu
 @dg.asset_check(
     asset="verdicts",
     name="judges_answer",
-    description="No judge is paused, and of the last hundred verdicts of each at most five are errors.",
+    description="No judge's file is wrong, none is paused, and of the last 100 verdicts of each at most 5 failed.",
 )
 def judges_answer(place: Place) -> dg.AssetCheckResult:
     """Warn with the judge and the reason; what is over the day's budget is no error."""
     found = _standing(place)
-    wrong = problems(found)
+    with told_plainly():
+        wrong = [*map(str, place.catalog().broken.values()), *problems(found)]
     return dg.AssetCheckResult(
         passed=not wrong,
         severity=dg.AssetCheckSeverity.WARN,

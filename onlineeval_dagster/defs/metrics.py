@@ -20,7 +20,7 @@ def metric_points(context: dg.AssetExecutionContext, place: Place) -> dg.Materia
     """Estimate the points of the days that were built."""
     with place.warehouse("estimating"):
         done = estimate_points(
-            place.settings().warehouse_file, place.lake(), place.catalog(), days=backfill_days(context)
+            place.settings().warehouse_file, place.lake(), place.catalog().whole(), days=backfill_days(context)
         )
     tell_days(context, "metric_points", done.days)
     return dg.MaterializeResult(
@@ -61,7 +61,7 @@ def minute_counts(context: dg.AssetExecutionContext, place: Place) -> dg.Materia
 def deploy_effects(place: Place) -> dg.MaterializeResult:
     """Compare each metric before and after the deploys near the days that were built."""
     with place.warehouse("comparing deploys"):
-        count = estimate_effects(place.settings().warehouse_file, place.lake(), place.catalog())
+        count = estimate_effects(place.settings().warehouse_file, place.lake(), place.catalog().whole())
     return dg.MaterializeResult(asset_key="deploy_effects", metadata={"dagster/row_count": count})
 
 

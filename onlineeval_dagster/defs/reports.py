@@ -25,7 +25,7 @@ def daily_report(context: dg.AssetExecutionContext, place: Place) -> dg.Material
         written = write_daily_report(
             settings,
             place.lake(),
-            place.catalog(),
+            place.catalog().whole(),
             day=date.fromisoformat(context.partition_key),
             now=place.now(),
         )

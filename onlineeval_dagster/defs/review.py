@@ -61,7 +61,7 @@ def corrected_points(context: dg.AssetExecutionContext, place: Place) -> dg.Mate
         done = correct_points(
             place.settings().warehouse_file,
             place.lake(),
-            place.catalog(),
+            place.catalog().whole(),
             days=backfill_days(context),
         )
     tell_days(context, "corrected_points", done.days)

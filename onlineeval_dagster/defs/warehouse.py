@@ -101,7 +101,7 @@ def warehouse(context: dg.AssetExecutionContext, dbt: Dbt, place: Place) -> Iter
     """
     file, lake = place.settings().warehouse_file, place.lake()
     with place.warehouse("building"):
-        catalog = place.catalog()
+        catalog = place.catalog().whole()
         run = _Dbt(dbt=dbt, arguments=_arguments(file, catalog), target=place.settings().home / "dbt" / "run")
         build = plan_build(file, lake, catalog)
         *earlier, last = in_chunks(lake, build.days if build else ())

@@ -71,7 +71,7 @@ def draft(start: Path, target: Path, *, force: bool) -> Iterator[Path]:
 
 def put_in_place(staged: Path, target: Path) -> Catalog:
     """Copy the draft to where it belongs once it loads. Raises CatalogError, before anything was copied."""
-    load_catalog(staged)
+    load_catalog(staged).whole()
     load_sources(staged)
     shutil.copytree(staged, target, dirs_exist_ok=True)
     return load_catalog(target)

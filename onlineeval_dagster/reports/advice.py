@@ -21,10 +21,15 @@ def advice(
     coverage: Coverage,
     judged_by_ai: bool,
     missing: Shortage | None,
+    paused: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """One to five things to do, each a sentence or two; "Nothing to do" where the rules find nothing."""
+    """One to five things to do, each a sentence or two; "Nothing to do" where the rules find nothing.
+
+    paused  AI reviewers that are not asked for now: name, since when and why
+    """
     said = [
         *_about_quality(status, lines, worst),
+        *(f"An AI reviewer is not asked for now, {told}." for told in paused[:2]),
         *(_about_reviewer(coverage) if judged_by_ai else []),
         *_about_shortage(status, coverage, missing),
         *_about_lines(coverage),

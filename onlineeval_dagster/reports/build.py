@@ -71,6 +71,7 @@ def build_daily_report(
     raters: Raters | None = None,
     corrected: Sequence[CorrectedPoint] = (),
     grains: Collection[Grain] = ("hour", "day", "week"),
+    paused: Sequence[str] = (),
 ) -> DailyReport:
     """The report of one day (UTC).
 
@@ -84,6 +85,7 @@ def build_daily_report(
     effect_level  confidence level of the effects' intervals, told under "How was this computed"
     raters    who rated, over the last days; slices' values redacted
     corrected  what people would say, of all answers: day, week and 28 days that end with the day
+    paused    AI reviewers that are not asked for now: name, since when and why
     grains    the windows that the catalog asks for: the others are not drawn at all
 
     Raises ReportError where the day has no data, naming the days that have, or where the headline is no metric.
@@ -118,6 +120,7 @@ def build_daily_report(
             coverage=coverage,
             judged_by_ai=seen.judged_by_ai,
             missing=shortage(seen.point) if seen.point else None,
+            paused=paused,
         ),
         by_day=curves.by_day(metrics[headline], seen.daily, day=day),
         by_week=_by_week(known, metrics[headline], name=headline, day=day, now=now) if "week" in grains else None,

@@ -10,6 +10,7 @@ from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.arrow import from_table
 from onlineeval_dagster.contracts.corrected import CorrectedPoint
 from onlineeval_dagster.contracts.estimates import DeployEffect, Estimate, MetricPoint, NotEnough
+from onlineeval_dagster.judges.status import remembered
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import first_rows, literals, rows, scan_files
 from onlineeval_dagster.metrics.pooled import pooled_estimate
@@ -66,6 +67,7 @@ def write_daily_report(settings: Settings, lake: Lake, catalog: Catalog, *, day:
         changes=_changes(lake, history),
         effect_level=EFFECT_LEVEL,
         grains=catalog.metrics.grains,
+        paused=_paused(settings, catalog, now),
         so_far=_so_far(settings, catalog, points, history[:HISTORY_DAYS], day),
         raters=_raters(settings, catalog, history[:RATER_DAYS]),
         corrected=_corrected(lake, catalog, day),
@@ -82,6 +84,14 @@ def latest_day(lake: Lake, *, now: datetime) -> date | None:
     """The last day before today that has points, else the last that has any."""
     days = lake.days("metric_points")
     return max((day for day in days if day < now.date()), default=max(days, default=None))
+
+
+def _paused(settings: Settings, catalog: Catalog, now: datetime) -> list[str]:
+    """Judges that are not asked for now, by name, since when and why."""
+    memory = remembered(settings.judge_state_file, catalog.live_judges, today=now.date())
+    return [
+        f"{pause.judge}, since {pause.since:%Y-%m-%d %H:%M} UTC: {pause.reason}" for pause in memory.pauses.values()
+    ]
 
 
 def _points(lake: Lake, day: date, history: list[date]) -> list[MetricPoint]:

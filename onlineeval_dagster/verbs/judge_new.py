@@ -47,6 +47,8 @@ def new(
     file.write_text(text, encoding="utf-8")
     try:
         catalog = load_catalog(settings.catalog)
+        if name in catalog.broken:
+            raise catalog.broken[name]
     except CatalogError:
         file.unlink()
         raise

@@ -42,5 +42,7 @@ def status(
     retired = [judge for judge in catalog.judges if judge not in catalog.live_judges]
     for line in notes(found, retired=retired, now=now):
         out.print(f"[yellow]![/] {escape(line)}" if "is paused" in line else f"· {escape(line)}")
+    for error in catalog.broken.values():
+        out.print(f"[yellow]![/] left out until it is mended: {escape(str(error))}")
     if waits := waiting_for_budget(catalog):
         out.print(f"[yellow]![/] {escape(waits)}")

@@ -67,7 +67,7 @@ def test_windows_line_ends_and_a_byte_order_mark_change_nothing(tmp_path: Path) 
 
 
 def test_the_packaged_judges_run_without_a_key() -> None:
-    judges = [judge for judge in load_judges(PACKAGED_CATALOG / "judges") if judge.status != "retired"]
+    judges = [judge for judge in load_judges(PACKAGED_CATALOG / "judges")[0] if judge.status != "retired"]
     assert [judge.name for judge in judges] == ["relevance"]
     assert all(judge.is_local and judge.status == "active" and judge.owner for judge in judges)
 
@@ -101,7 +101,7 @@ def test_a_field_kept_private_wakes_no_complaint_of_a_judge_that_sleeps(tmp_path
     path = folder / "judges" / "groundedness.md"
     path.write_text(path.read_text(encoding="utf-8").replace('"retired"', '"shadow"'), encoding="utf-8")
     with pytest.raises(CatalogError, match=r"judges/groundedness\.md: the prompt shows \{context\}"):
-        load_catalog(folder)
+        load_catalog(folder).whole()
 
 
 def test_a_packaged_prompt_works_with_a_real_model_by_changing_the_model_alone(tmp_path: Path) -> None:
@@ -192,15 +192,18 @@ def test_a_file_that_is_no_judge_is_named(tmp_path: Path, raw: bytes) -> None:
 def test_two_judges_with_one_name_are_an_error(tmp_path: Path) -> None:
     written(tmp_path)
     written(tmp_path, name="support/tone.md")
-    with pytest.raises(CatalogError, match=r"two judges with the name 'tone' \(support/tone.md and tone.md\); rename"):
-        load_judges(tmp_path / "judges")
+    written(tmp_path, name="other.md")
+    judges, broken = load_judges(tmp_path / "judges")
+    assert [judge.name for judge in judges] == ["other"]
+    told = "judges/: two judges with the name 'tone' (support/tone.md and tone.md); rename one file"
+    assert str(broken["tone"]) == told
 
 
 def test_judges_come_sorted_and_a_missing_folder_holds_none(tmp_path: Path) -> None:
     for name in ("b.md", "c.md", "a.md"):
         written(tmp_path, name=name)
-    assert [judge.name for judge in load_judges(tmp_path / "judges")] == ["a", "b", "c"]
-    assert load_judges(tmp_path / "nowhere") == ()
+    assert [judge.name for judge in load_judges(tmp_path / "judges")[0]] == ["a", "b", "c"]
+    assert load_judges(tmp_path / "nowhere") == ((), {})
 
 
 def variants(judge: Judge) -> dict[str, Judge]:
@@ -340,6 +343,6 @@ def test_a_private_text_is_never_shown_to_a_model_outside(tmp_path: Path) -> Non
     load_catalog(folder)  # the packaged judge is shown the context, and does not leave this machine
     written(folder, body="Is {response} right, given {context}?")
     with pytest.raises(CatalogError, match=r"judges/tone\.md: the prompt shows \{context\} to 'gpt-5-mini'"):
-        load_catalog(folder)
+        load_catalog(folder).whole()
     written(folder, body="Is {response} kind?")
     load_catalog(folder)

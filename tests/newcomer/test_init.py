@@ -111,12 +111,12 @@ def test_local_judges_see_everything_and_no_budget_is_confirmed(desk: Desk, chat
 
 
 def test_a_model_is_priced_by_the_dated_list_and_the_rates_keep_within_the_cap(desk: Desk, chats: Path) -> None:
-    said = desk.init(chats, model="gpt-4o-mini", cap=0.02, answers_per_day=300.0)
+    said = desk.init(chats, model="gpt-4o-mini", cap=0.1, answers_per_day=300.0)
     assert "Prices of gpt-4o-mini: the list of 2026-" in said
     catalog = load_catalog(desk.catalog)
     (judge,) = catalog.live_judges
     assert (judge.model, judge.price and judge.price.input_usd_per_million) == ("gpt-4o-mini", 0.15)
-    assert catalog.sampling.budget is not None and catalog.sampling.budget.monthly_cap_usd == 0.02
+    assert catalog.sampling.budget is not None and catalog.sampling.budget.monthly_cap_usd == 0.1
     assert not catalog.sampling.budget.judge_history
     assert 0 < catalog.sampling.normal.rate < 0.1
     assert catalog.sampling.flagged.rate == catalog.sampling.normal.rate

@@ -97,6 +97,7 @@ class World:
     metrics: dict[str, MetricWords] = field(default_factory=lambda: METRICS)
     headline: str = "good_answers"
     grains: tuple[Grain, ...] = ("hour", "day", "week")
+    paused: list[str] = field(default_factory=list)
 
     def report(self, **given: Any) -> DailyReport:
         return build_daily_report(**{name: getattr(replace(self, **given), name) for name in self.__dataclass_fields__})

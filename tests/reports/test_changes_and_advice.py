@@ -144,3 +144,8 @@ def test_the_worst_three_are_unlike_where_there_are_unlike_ones():
     shown = good_week().report(worst=[*again, WORST[0], WORST[2]]).worst
     assert [answer.source.split(" · ")[-1] for answer in shown] == ["r-0", "r-20931", "r-20044"]
     assert len(good_week().report(worst=again).worst) == 3
+
+
+def test_a_reviewer_that_is_not_asked_for_now_is_named_with_its_reason():
+    told = "tone, since 2026-11-20 15:00 UTC: HTTP 401 from host: the key was refused"
+    assert good_week().report(paused=[told]).advice[0] == f"An AI reviewer is not asked for now, {told}."
