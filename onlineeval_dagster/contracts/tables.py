@@ -9,6 +9,7 @@ from onlineeval_dagster.contracts import (
     agreement,
     corrected,
     coverage,
+    drift,
     estimates,
     events,
     experiments,
@@ -240,6 +241,13 @@ TABLES: dict[str, Table] = {
             key=("day", "reviewer", "axis"),
             day_of=("computed_at",),
             description="How each person's labels stand: agreement with others, gold answers, time, with ranges.",
+        ),
+        Table(
+            name="judge_drift",
+            contract=drift.JudgeDrift,
+            key=("day", "judge", "judge_version"),
+            day_of=("computed_at",),
+            description="Each judge's latest scores of the frozen gold set beside its first: did it move.",
         ),
         Table(
             name="promotion_evidence",

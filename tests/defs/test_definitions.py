@@ -37,7 +37,8 @@ DEPENDS_ON: dict[str, set[str]] = {
     "verdicts": {"responses", "selections"},
     "judge_comparisons": {"verdicts", "responses"},
     "judged_days": {"verdicts", "responses"},
-    "judge_trials": set(),
+    "judge_trials": {"gold_answers", "responses"},
+    "judge_drift": {"judge_trials", "judge_reliability"},
     "judge_reliability": {"judge_trials", "verdicts", "responses"},
     "coverage": {*(name for name in TABLES if TABLES[name].written_by == "ingest"), "signals"},
     **{name: {name.removeprefix("stg_")} for name in STAGING},
@@ -74,7 +75,7 @@ GROUPS = {
     "traces": {"trace_states"},
     "signals": {"signals", "signal_validity", "quality_weights"},
     "sampling": {"selections"},
-    "judges": {"verdicts", "judge_comparisons", "judged_days", "judge_trials", "judge_reliability"},
+    "judges": {"verdicts", "judge_comparisons", "judged_days", "judge_trials", "judge_reliability", "judge_drift"},
     "coverage": {"coverage"},
     "staging": STAGING,
     "marts": {
@@ -93,8 +94,8 @@ POOLS = {
     "sources": {"imports"},
     "lake": {
         *("ingest", "signals", "signal_worth", "selections", "detrended_metrics", "review_tasks", "coverage"),
-        *("judge_comparisons", "judge_reliability", "gold_answers", "reviewer_quality", "promotion_evidence"),
-        "judge_worth",
+        *("judge_comparisons", "judge_reliability", "judge_drift", "judge_worth"),
+        *("gold_answers", "reviewer_quality", "promotion_evidence"),
     },
     "judges": {"verdicts", "judge_trials", "judged_days"},
     "warehouse": {

@@ -23,6 +23,7 @@ SEES_ALL = {"verdicts", "selections", "judge_comparisons", "ingested_parts", "co
 READS_VERDICTS = {
     *("verdicts", "coverage", "arrivals", "stg_verdicts", "selection_outcomes"),  # rows, and counts of lines
     *("judge_comparisons", "judged_days"),
+    *("judge_reliability", "promotion_evidence"),  # of each judge by itself, shadows too
     "review_tasks",
 }
 """Assets that read verdicts themselves. Whatever decides reads `response_facts`, which has no column of a shadow."""
