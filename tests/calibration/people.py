@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from onlineeval_dagster.review.cells import corrected_rates
+from onlineeval_dagster.review.cells import JudgedCells, LabelledCells, corrected_rates
 from onlineeval_dagster.review.prediction_powered import Corrected, LabelMoments, corrected_means, difference
 from tests.review.label_worlds import SEES, celled_windows, scored_moments, scored_windows
 
@@ -23,7 +24,7 @@ Monte-Carlo error of {error:.2f} points. Twenty verdicts a label, labels nested 
 
 - *answered*: share of windows that got a number rather than "not enough yet"
 - *coverage*: of those with a number; *wrong*: share of **all** windows whose interval misses the truth, at most 5 %
-- *width*: mean width over that of labels alone (rates: of a normal interval at the true rate)
+- *width*: mean width over that of labels alone, of the same windows and by the same method (a judge of one score)
 
 ## Means (`corrected_means`): PPI++; three responses a user, correlation within users .2
 
@@ -34,9 +35,10 @@ RATES = """
 ## Pass rates (`corrected_rates`): a Beta posterior per judge score
 
 Judges give 1, 2, 3 to answers that people do not pass, and to those they do, with these chances: {judges}.
-Fewer than five labels of the rarer kind get no number. Where five are more than are expected, the windows that have
-them are those that saw too many failures: the few numbers given there lie too low. So *coverage* is to be read where
-nearly all are answered, and *wrong* everywhere.
+Fewer than five labels of the rarer kind get no number. Where five are more than are expected, windows with an answer
+are those that saw too many failures; the interval knows that (it is divided by the chance of an answer, by a fifth at
+least) and holds there too, if anything above its level: without that 88 to 91 % of such windows held. Where fewer than
+one in twenty has an answer, *coverage* is left out, and *wrong* says how many of all windows mislead.
 """
 
 
@@ -94,16 +96,26 @@ def _rates(windows: int) -> Iterator[list[str]]:
                 rng, size, judged=PER_LABEL * labels, labels=labels, rate=rate, judge=judge
             )
             found = corrected_rates(judged, labelled)
-            told.append((found.answered, _holds(found, rate), found.high - found.low))
+            alone = corrected_rates(*_one_score(judged, labelled))
+            told.append((found.answered, _holds(found, rate), (found.high - found.low) / (alone.high - alone.low)))
         answered, holds, width = (np.concatenate(column) for column in zip(*told, strict=True))
-        alone = 2 * 1.96 * (rate * (1 - rate) / labels) ** 0.5
         few = answered.mean() < 0.05  # too few intervals to say how often such ones hold
         yield [
             *(f"{labels:,}", f"{rate:.2f}", judge, _percent(answered.mean())),
             "" if few else _percent(holds[answered].mean()),
             _percent((answered & ~holds).mean()),
-            "" if few else f"{width[answered].mean() / alone:.2f}",
+            "" if few else f"{width[answered].mean():.2f}",
         ]
+
+
+def _one_score(judged: JudgedCells, labelled: LabelledCells) -> tuple[JudgedCells, LabelledCells]:
+    """The same windows, had the judge given one score to all."""
+    size = labelled.size.sum(axis=1, keepdims=True)
+    rate = (labelled.rate * labelled.size).sum(axis=1, keepdims=True) / size
+    return (
+        replace(judged, share=np.ones_like(size)),
+        replace(labelled, rate=rate, size=size),
+    )
 
 
 def _holds(found: Corrected, truth: float) -> np.ndarray:

@@ -9,7 +9,16 @@ import pandas as pd
 import pytest
 
 from onlineeval_dagster.contracts.estimates import Estimate
-from onlineeval_dagster.review.agreement import Measure, agreement, cohens_kappa, pearson, raw_agreement, tables_of
+from onlineeval_dagster.review.agreement import (
+    Measure,
+    agreement,
+    cohens_kappa,
+    coincidences_of,
+    nominal_alpha,
+    pearson,
+    raw_agreement,
+    tables_of,
+)
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 if not (DATA / "published_figures.json").exists():
@@ -64,3 +73,42 @@ def test_conture_scores():
     *shares, mean = figure("score_1to3")  # type: ignore[misc]
     assert [round(float(turns.eq(score).mean()), 4) for score in (1, 2, 3)] == shares
     assert round(float(turns.mean()), 4) == mean
+
+
+LLMBAR = [name for name in FIGURES if "LLMBar/" in name]
+
+
+@pytest.mark.parametrize("what", LLMBAR)
+def test_llmbar_judges_against_experts(what):
+    """Both orders of the outputs count; a reply that names none is not right."""
+    judge, strategy, _, _, _, subset = what.split()
+    replies = pd.read_parquet(DATA / "judge" / "llmbar_replies.parquet")
+    these = replies["judge"].eq(judge) & replies["strategy"].eq(strategy) & replies["subset"].eq(subset)
+    said = replies[these & replies["is_final"].astype(str).eq("True")]
+    tables = tables_of(said["verdict"].astype(float).fillna(0), said["human_label"].astype(float))
+    right = float(raw_agreement(tables.whole, tables.scale))
+    assert 100 * right == pytest.approx(FIGURES[what], abs=5e-3)
+
+
+def test_every_figure_of_these_sets_is_reproduced_here():
+    of_these = {"LLMBar", "OpenQA-eval", "SummEval", "ConTurE"}
+    said = json.loads((DATA / "published_figures.json").read_text())
+    counts = pd.Series([one["dataset"] for one in said if one["dataset"] in of_these]).value_counts()
+    assert dict(counts) == {"LLMBar": len(LLMBAR), "OpenQA-eval": 5, "SummEval": 8, "ConTurE": 1} and len(LLMBAR) == 9
+
+
+def test_dices_experts_with_the_crowd_and_the_crowd_with_itself():
+    rated = pd.read_parquet(DATA / "judge" / "dices_safety.parquet").set_index(["source", "item_id"])
+    safe = rated["majority_safe"].eq("Yes").unstack("source")
+    found = agreement(
+        tables_of(safe["dices_350_expert"].astype(float), safe["dices_350_crowdsourced"].astype(float)), cohens_kappa
+    )
+    assert isinstance(found, Estimate) and len(safe) == 350
+    votes = [list(one) for one in rated.loc["dices_350_crowdsourced", "rater_labels"]]
+    scores = np.full((len(votes), max(map(len, votes))), np.nan)
+    for row, given in enumerate(votes):
+        scores[row, : len(given)] = [{"Yes": 1, "No": 0}.get(vote, np.nan) for vote in given]
+    alpha = agreement(coincidences_of(scores), nominal_alpha)
+    assert isinstance(alpha, Estimate)
+    # No published value: people are far from one mind about what is safe.
+    assert 0 < alpha.low < alpha.value < alpha.high < 0.5 and found.low < found.value < found.high
