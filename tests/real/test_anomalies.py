@@ -44,3 +44,18 @@ def test_change_points_are_where_people_see_them():
 def test_real_traffic_keeps_no_daily_rhythm_once_detrended():
     raw, left = anomalies.servegen()
     assert raw > 0.3 and abs(left) < 0.1
+
+
+def test_terrorism_cost_the_basque_country_what_was_published():
+    # pysyncon, examples/basque.ipynb, Abadie and Gardeazabal 2003: Cataluna .851, Madrid .149, effect -0.6996.
+    found, names = anomalies.basque()
+    weights = dict(zip(names, found.weights, strict=True))
+    assert found.gaps[20:].mean() == pytest.approx(-0.6996, abs=0.01)
+    assert weights["Cataluna"] == pytest.approx(0.851, abs=0.03)
+    assert weights["Madrid (Comunidad De)"] == pytest.approx(0.149, abs=0.03)
+
+
+def test_the_comparison_of_causal_impact_comes_out_within_one_of_its_own_deviations():
+    # R's CausalImpact: -657 (sd 736), tfcausalimpact's README.
+    found = anomalies.causal_impact()
+    assert abs(found.value - -657) < 736 and found.low < 0 < found.high
