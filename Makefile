@@ -42,6 +42,7 @@ calibration: setup
 	$(BIN)/python -m pytest -m slow tests/calibration
 	$(BIN)/python -m tests.calibration.report
 	$(BIN)/python -m tests.calibration.people
+	$(BIN)/python -m tests.calibration.experiments
 
 soak: setup
 	$(BIN)/python -m pytest -m slow tests --ignore tests/calibration

@@ -128,7 +128,7 @@ def _line(experiment: Experiment, metrics: Mapping[str, Metric], row: Experiment
         f"{row.value:.4g}",
         _percent(row.lift),
         "" if row.lift_low is None else f"{_percent(row.lift_low)} to {_percent(row.lift_high)}",
-        "" if p is None else f"{p:.3f}" + (" adjusted" if row.adjusted_p is not None else ""),
+        "" if p is None else _p(p) + (" adjusted" if row.adjusted_p is not None else ""),
         "" if row.chance_better is None else f"{100 * row.chance_better:.0f} %",
         says,
     )
@@ -183,6 +183,10 @@ def _bars(experiment: Experiment, metrics: Mapping[str, Metric], rows: Iterable[
             high=100 * row.lift_high,
             edge=None if guardrail is None else 100 * sign * guardrail.margin,
         )
+
+
+def _p(p: float) -> str:
+    return "< .001" if p < 0.001 else f"{p:.3f}"
 
 
 def _percent(share: float | None, *, signed: bool = True) -> str:

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from onlineeval_dagster.settings import load_settings
+from tests.bench import experiments
 from tests.bench import ingest as log_ingest
 from tests.bench.collector import collector
 from tests.bench.corrected import corrected
@@ -119,6 +120,8 @@ BENCHMARKS: dict[str, Callable[[Path], list[Measured]]] = {
     "judges": judges,
     "judge_kills": judge_kills,
     "review": review,
+    "experiments": experiments.compared,
+    "experiment_units": experiments.counted,
     "series": series,
     "corrected": corrected,
 }
