@@ -1,6 +1,7 @@
 """Experiments: all comparisons of many metrics, arms, segments and looks; and units counted from answers."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -64,8 +65,7 @@ def counted(scratch: Path) -> list[Measured]:
     catalog = load_catalog(PACKAGED_CATALOG)
     names = [f"metric_{number}" for number in range(10)]
     metrics = dict.fromkeys(names, catalog.metrics.metrics["copied"])
-    wider = catalog.metrics.model_copy(update={"metrics": metrics})
-    catalog = type(catalog)(**{name: getattr(catalog, name) for name in catalog.__slots__} | {"metrics": wider})
+    catalog = replace(catalog, metrics=catalog.metrics.model_copy(update={"metrics": metrics}))
     one = Experiment.model_validate(
         {
             "hypothesis": "A benchmark of counting",

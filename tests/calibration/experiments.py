@@ -126,10 +126,10 @@ def sequences(rng: np.random.Generator, count: int, *, planned: int = 2_000) -> 
     late = n >= BURN_IN
     for size in _pieces(count):
         z = _path(rng, size, 2 * planned)
-        hits["naive"].append((np.abs(z) > 1.96)[:, late].any(axis=1))
-        hits["valid"].append((np.abs(z) > boundary(n / planned, alpha=0.05))[:, late].any(axis=1))
+        hits["naive"].append(np.any((np.abs(z) > 1.96)[:, late], axis=1))
+        hits["valid"].append(np.any((np.abs(z) > boundary(n / planned, alpha=0.05))[:, late], axis=1))
         until = late & (n <= planned)
-        harm = (z < -one_sided_boundary(n / planned, alpha=0.0125))[:, until].any(axis=1)
+        harm = np.any((z < -one_sided_boundary(n / planned, alpha=0.0125))[:, until], axis=1)
         hits["harm"].append(harm)
         hits["hybrid"].append(harm | (np.abs(z[:, planned - 1]) > 2.2414))
     told = {name: np.concatenate(found) for name, found in hits.items()}
