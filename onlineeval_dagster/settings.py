@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from onlineeval_dagster.errors import SettingsError
 
 PACKAGED_CATALOG = Path(__file__).parent / "catalog"
+# Delta tables cannot lie below these: the library reads a path as an address, some of it twice.
+_NOT_IN_A_HOME = re.compile(r"[\[\]|^\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 
 
 class Settings(BaseSettings):
@@ -104,7 +106,12 @@ def load_settings(**overrides: object) -> Settings:
         first = error.errors()[0]
         name = f"ONLINEEVAL_{str(first['loc'][0]).upper()}"
         raise SettingsError(f"{name}: {first['msg']}, got {first['input']!r}; unset it or correct it") from error
-    return settings.model_copy(update={"home": settings.home.absolute(), "catalog": settings.catalog.absolute()})
+    home = settings.home.absolute()
+    if odd := _NOT_IN_A_HOME.search(str(home)):
+        raise SettingsError(
+            f"ONLINEEVAL_HOME: {str(home)!r} holds {odd[0]!r}, below which no tables can lie; rename it"
+        )
+    return settings.model_copy(update={"home": home, "catalog": settings.catalog.absolute()})
 
 
 def secret(name: str) -> str | None:

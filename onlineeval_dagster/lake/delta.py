@@ -207,7 +207,7 @@ class Lake:
         )
 
     def _root(self, table: DeltaTable) -> str:
-        return table.table_uri.removeprefix("file://").rstrip("/")
+        return unquote(table.table_uri.removeprefix("file://")).rstrip("/")
 
     def _commits(self, name: str, since: int, until: int) -> list["_Commit"] | None:
         """What the commits after `since` changed, up to `until`; None where one of them is no longer kept."""

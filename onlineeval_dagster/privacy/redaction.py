@@ -19,7 +19,6 @@ from pydantic_core import SchemaValidator, core_schema
 _D = "0-9\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\uff10-\uff19"
 _SPACE = " \u00a0\u2009\u202f"  # with the no-break and narrow ones that typography puts into numbers
 _DASH = "\\-\u2010-\u2013"
-_BREAK = f"{_SPACE}./()+{_DASH}"
 
 _EMAIL = re.compile(r"[\w.+%-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}")
 
@@ -150,13 +149,41 @@ is_sound: Hint = _rust("")
 
 
 def _number_hint() -> Hint:
-    """Nine digits or more with nothing between them but what numbers are written with: what a phone needs, or a card.
+    """A text may hold a telephone or card number: nine digits or more in a row, and then the shape of one of the two.
 
-    A text of ASCII alone needs the narrow pattern only, which is ten times faster.
+    The shapes are what tells "2026-11-23 49.90" from a telephone number: such dates and prices are in every other
+    text, and the rules themselves take 80 µs. A text of ASCII alone needs the narrow patterns only, which are faster.
     """
-    ascii_only = _rust(r"[0-9](?:[ ./()+-]*[0-9]){8}")
-    any_digits = _rust(rf"[{_D}](?:[{_BREAK}]*[{_D}]){{8}}")
-    return lambda text: ascii_only(text) if text.isascii() else any_digits(text)
+    narrow = _number_shapes(digits="0-9", spaces=" ", dashes="\\-")
+    wide = _number_shapes(digits=_D, spaces=_SPACE, dashes=_DASH)
+
+    def hint(text: str) -> bool:
+        nine_digits, plus, groups, zero, thirteen_digits, card = narrow if text.isascii() else wide
+        return nine_digits(text) and (
+            plus(text) or zero(text) or groups(text) or (thirteen_digits(text) and card(text))
+        )
+
+    return hint
+
+
+def _number_shapes(*, digits: str, spaces: str, dashes: str) -> tuple[Hint, Hint, Hint, Hint, Hint, Hint]:
+    """Nine digits and what numbers are written with between them; _PHONE's shapes, roughly; _CARD's, roughly and well.
+
+    One after the other, not as alternatives of one pattern: those are slower than the sum, for the engine then has
+    no first character to skip to.
+    """
+    digit, between = f"[{digits}]", f"[{spaces}{dashes}]?"
+    other = digits.removeprefix("0-9")
+    # No issuer's number begins with 20 or 19, as dates do; the sign before keeps out the middle of two dates.
+    first = f"(?:[3-6{other}]{between}{digit}|2{between}[2-7{other}])"
+    return (
+        _rust(rf"{digit}(?:[{spaces}./()+{dashes}]*{digit}){{8}}"),
+        _rust(rf"\+{digit}(?:[{spaces}./(){dashes}]*{digit}){{8}}"),
+        _rust(rf"{digit}[{spaces}.){dashes}]{{1,2}}{digit}{{3}}[{spaces}.{dashes}]{digit}{{4}}"),
+        _rust(rf"(?-u:\b)0{digit}{{2,5}}[{spaces}/{dashes}]{digit}{{3}}|(?-u:\b)0{digit}{{9}}"),
+        _rust(rf"[2-6{other}](?:{between}{digit}){{12}}"),
+        _rust(rf"(?:^|[^0-9A-Za-z_.,]){first}(?:{between}{digit}){{11}}"),
+    )
 
 
 def _in_words(pattern: re.Pattern[str], replacement: str, sign: str) -> Replace:

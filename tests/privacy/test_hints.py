@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from onlineeval_dagster.catalog.privacy_file import PrivacyFile
 from onlineeval_dagster.privacy.policy import make_privacy
-from onlineeval_dagster.privacy.redaction import KINDS
+from onlineeval_dagster.privacy.redaction import _SHAPES, KINDS
 from tests.privacy.test_redaction import ORDINARY, PRIVATE
 
 PIECES = [text for text, _ in PRIVATE] + ORDINARY
@@ -36,6 +36,55 @@ def test_a_silent_hint_means_that_its_rule_changes_nothing(text):
         for rule in rules:
             if not rule.hint(text):
                 assert rule.replace(text) == text, kind
+
+
+def _with_check_digit(digits: str) -> str:
+    """The digits and the one that makes them a card's number (Luhn)."""
+    doubled = [int(d) * 2 if place % 2 == 0 else int(d) for place, d in enumerate(reversed(digits))]
+    return digits + str(-sum(d - 9 if d > 9 else d for d in doubled) % 10)
+
+
+def _spaced(digits: str, between: list[str]) -> str:
+    return "".join(digit + sign for digit, sign in zip(digits, [*between, ""], strict=False))
+
+
+BETWEEN = st.lists(st.sampled_from(["", "", "", " ", "-", "\u00a0", "\u2011"]), min_size=18, max_size=18)
+CARDS = st.builds(
+    lambda prefix, rest, between: _spaced(_with_check_digit(prefix + rest), between),
+    st.sampled_from([*"3456", "22", "23", "27"]),
+    st.text("0123456789", min_size=11, max_size=16),
+    BETWEEN,
+)
+PHONES = st.from_regex(_SHAPES["phone"][0][0].pattern.replace(r"(?<![\w.,/+-])", ""), fullmatch=True)
+SCRIPTS = st.sampled_from(["0123456789", "٠١٢٣٤٥٦٧٨٩", "۰۱۲۳۴۵۶۷۸۹", "०१२३४५६७८९", "０１２３４５６７８９"])
+AROUND = st.sampled_from(["", " ", "(", ":", "#", "\n", "\x00", "é", "a", "5", ", ", "2026-11-23 ", " 49.90"])
+NUMBERS = st.builds(
+    lambda before, number, after, script: before + number.translate(str.maketrans("0123456789", script)) + after,
+    AROUND,
+    CARDS | PHONES,
+    AROUND,
+    SCRIPTS | st.just("0123456789"),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(NUMBERS)
+def test_no_form_of_a_telephone_or_card_number_is_hidden_by_its_hint(text):
+    for rule in (*KINDS["card"], *KINDS["phone"]):
+        if rule.replace(text) != text:
+            assert rule.hint(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "On 2026-11-23 49.90 EUR, on 2026-11-24 59.90 EUR",
+        "2026-11-23 2026-11-24",
+        "from 2026-11-23 08:00 to 10.12.2026",
+    ],
+)
+def test_dates_and_prices_do_not_set_off_the_slow_rules(text):
+    assert not KINDS["phone"][0].hint(text)
 
 
 @settings(max_examples=500, deadline=None)
