@@ -1,5 +1,7 @@
 """Table of contents: every room's definitions, in the order in which data flows."""
 
+import warnings
+
 import dagster as dg
 
 from onlineeval_dagster.defs import (
@@ -27,6 +29,9 @@ from onlineeval_dagster.defs import (
     worth,
 )
 from onlineeval_dagster.defs.place import Place
+
+# Dagster copies sensors by way of parameters that it calls beta itself: no news to whoever runs this.
+warnings.filterwarnings("ignore", category=dg.BetaWarning, module="dagster")
 
 defs = dg.Definitions.merge(
     imports.defs,
