@@ -134,4 +134,6 @@ def with_environment(text: str, *, place: str, escape: Callable[[str], str] = st
 def child_environment(settings: Settings, **more: str) -> dict[str, str]:
     """The environment for a child process that is to work in the same home with the same catalog."""
     ours = {"ONLINEEVAL_HOME": str(settings.home), "ONLINEEVAL_CATALOG": str(settings.catalog)}
-    return dict(os.environ) | ours | more
+    # `dagster dev` advises whoever starts it to use another tool, meant for projects laid out for that tool.
+    calm = {"PYTHONWARNINGS": "ignore::FutureWarning:click.core"}
+    return calm | dict(os.environ) | ours | more
