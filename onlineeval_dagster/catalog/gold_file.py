@@ -19,12 +19,14 @@ class GoldItem(Entry):
     response: str
     context: str | None = None
     conversation: str | None = None
+    reference: str | None = None
 
     @property
     def response_id(self) -> str:
         """`gold:` and a hash of all of it: a changed item is another one."""
         texts = self.query, self.response, self.context or "", self.conversation or ""
-        said = "\x1f".join((self.axis, str(self.score), *texts))
+        reference = () if self.reference is None else (self.reference,)  # items without one keep their id
+        said = "\x1f".join((self.axis, str(self.score), *texts, *reference))
         return f"gold:{hashlib.sha256(said.encode()).hexdigest()[:24]}"
 
 

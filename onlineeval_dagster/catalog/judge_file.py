@@ -17,7 +17,7 @@ LOCAL_ALGORITHMS = {"overlap": "1"}
 PROTOCOL = "2"
 """Version of the wrapping and reading in judges/rubric.py: raise it with every change there that can move a score."""
 
-TEMPLATE_FIELDS = ("query", "response", "context", "conversation")
+TEMPLATE_FIELDS = ("query", "response", "context", "conversation", "reference")
 """The fields of a response that a judge may see."""
 
 OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens")

@@ -11,7 +11,7 @@ from onlineeval_dagster.contracts.events import EVENTS
 Kind = Literal["secret", "e-mail", "phone", "card", "IBAN", "IP"]
 
 _FIELDS: dict[str, tuple[str, ...]] = {
-    "response": ("query", "response", "context", "conversation", "error", "attributes"),
+    "response": ("query", "response", "context", "conversation", "reference", "error", "attributes"),
     "action": ("text", "attributes"),
     "deploy": ("description", "attributes"),
     "event": ("description", "attributes"),
@@ -98,7 +98,7 @@ class UserIds(_Table):
 class Judges(_Table):
     """private: texts of an answer that no model outside may be shown; a judge that asks for one does not load."""
 
-    private: tuple[Literal["query", "response", "context", "conversation"], ...] = ()
+    private: tuple[Literal["query", "response", "context", "conversation", "reference"], ...] = ()
 
 
 class PrivacyFile(_Table):

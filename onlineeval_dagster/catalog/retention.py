@@ -15,6 +15,7 @@ TEXTS: dict[str, Mapping[str, str]] = {
         "response": "''",
         "context": "null",
         "conversation": "null",
+        "reference": "null",
         # The simulation's mark is no text of anybody, and pages ask for it.
         "attributes": "case when json_extract(attributes, '$.simulated') = 'true' "
         "then '{\"simulated\":true}' else '{}' end",

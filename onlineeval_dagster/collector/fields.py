@@ -23,6 +23,7 @@ class ResponseFields(Common, total=False):
     user_id: str | None
     context: str | None
     conversation: str | None
+    reference: str | None
     prompt_version: str | None
     variant: str | None
     model: str | None

@@ -14,6 +14,7 @@ class Response(LogEvent):
     query, response     what the user asked and was shown; `response` may be empty when `error` says why
     context             retrieved text the answer should rest on
     conversation        earlier turns, oldest first, as text
+    reference           a right answer, where the product knows one: what a judge may measure against
     latency_ms          request to last token, milliseconds
     cost_usd            price of the call, US dollars
     new_user            True on a user's first session
@@ -27,6 +28,7 @@ class Response(LogEvent):
     response: str
     context: str | None = None
     conversation: str | None = None
+    reference: str | None = None
     prompt_version: Key | None = None
     variant: Key | None = None
     model: Key | None = None

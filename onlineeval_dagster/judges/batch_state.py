@@ -165,7 +165,7 @@ def _judge(spec: str) -> Judge:
 
 
 def _without_text(item: WorkItem) -> str:
-    kept = asdict(item) | {"query": "", "response": "", "context": None, "conversation": None}
+    kept = asdict(item) | {"query": "", "response": "", "context": None, "conversation": None, "reference": None}
     return json.dumps(kept | {"response_at": item.response_at.isoformat()})
 
 

@@ -88,7 +88,8 @@ def own_answers(lake: Lake, catalog: Catalog, judge: Judge, *, count: int = ANSW
     found = rows(
         lake,
         f"""
-        select response_id, occurred_at as response_at, query, response, context, conversation, environment, app
+        select response_id, occurred_at as response_at, query, response, context, conversation, reference,
+            environment, app
         from responses
         where text_erased_at is null and error is null and {earliest}
         and environment in ({literals(catalog.sampling.environments)})

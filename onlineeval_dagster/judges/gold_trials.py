@@ -31,6 +31,7 @@ def gold_set(judge: Judge, texts: pa.Table, *, redact: Callable[[str], str]) -> 
             response=redact(row["response"]),
             context=row["context"] and redact(row["context"]),
             conversation=row["conversation"] and redact(row["conversation"]),
+            reference=row["reference"] and redact(row["reference"]),
         )
         for row in texts.to_pylist()
         if row["axis"] == judge.axis

@@ -13,7 +13,7 @@ from onlineeval_dagster.catalog.judge_file import PLACEHOLDER, Judge
 from onlineeval_dagster.judges.expected import expected_score
 from onlineeval_dagster.judges.work import Messages, Reading, Token, WorkItem
 
-LONGEST = {"query": 2_000, "response": 3_000, "context": 6_000, "conversation": 3_000}
+LONGEST = {"query": 2_000, "response": 3_000, "context": 6_000, "conversation": 3_000, "reference": 3_000}
 """Tokens of each field that a judge sees, counted as a quarter of its bytes: English has about four to a token, and the
 characters of other scripts, of two bytes or three, cost more tokens too. What is over it is left out of the middle."""
 

@@ -166,8 +166,8 @@ def items_of(lake: Lake, work: pa.Table) -> Iterator[WorkItem]:
         ).to_arrow_table()
         connection.register("places", places)
         texts = connection.sql(
-            "select response_id, occurred_at as response_at, query, response, context, conversation, environment, app, "
-            "work.inclusion_probability, work.stratum, work.replicate, work.attempt "
+            "select response_id, occurred_at as response_at, query, response, context, conversation, reference, "
+            "environment, app, work.inclusion_probability, work.stratum, work.replicate, work.attempt "
             f"from ({scan_files('responses', places.column('file_name').unique().to_pylist())}) as text "
             "join places using (file_name, log_segment, log_offset, response_id) join work using (response_id)"
         ).to_arrow_reader(5_000)

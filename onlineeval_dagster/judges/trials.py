@@ -37,6 +37,7 @@ class TrialItem:
     response: str
     context: str | None = None
     conversation: str | None = None
+    reference: str | None = None
     expected: float | None = None
     ordered: float | None = None
     response_id: str | None = None
@@ -173,6 +174,7 @@ def _work(due: Due, *, now: datetime) -> WorkItem:
         response=item.response,
         context=item.context,
         conversation=item.conversation,
+        reference=item.reference,
         replicate=due.replicate,
     )
 

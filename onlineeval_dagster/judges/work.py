@@ -18,6 +18,7 @@ class WorkItem:
     response: str
     context: str | None = None
     conversation: str | None = None
+    reference: str | None = None
     environment: str = "production"
     app: str = "default"
     inclusion_probability: float | None = None

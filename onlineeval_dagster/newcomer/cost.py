@@ -105,4 +105,5 @@ def _item(said: Response) -> WorkItem:
         response=said.response,
         context=said.context,
         conversation=said.conversation,
+        reference=said.reference,
     )

@@ -15,7 +15,10 @@ Expectation = dict[str, Any]
 
 # Text columns are never read by a check: they are most of a table's bytes, and no expectation is about them.
 TEXT_COLUMNS = frozenset(
-    {"query", "response", "context", "conversation", "attributes", "text", "rationale", "note", "description", "error"}
+    {
+        *("query", "response", "context", "conversation", "reference", "attributes", "text", "rationale", "note"),
+        *("description", "error"),
+    }
 )
 
 

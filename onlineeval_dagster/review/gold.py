@@ -91,10 +91,10 @@ def _agreed(lake: Lake, catalog: Catalog, known: pa.Table, *, now: datetime) -> 
 
 def gold_texts(lake: Lake, catalog: Catalog) -> pa.Table:
     """Every gold answer that still has its texts: response_id, axis, score, source, day, response_at, environment, app,
-    query, response, context, conversation. Items that the catalog no longer has are left out.
+    query, response, context, conversation, reference. Items that the catalog no longer has are left out.
     """
     items = [item.model_dump() | {"response_id": item.response_id} for item in catalog.gold]
-    names = ("response_id", "query", "response", "context", "conversation")
+    names = ("response_id", "query", "response", "context", "conversation", "reference")
     made = pa.table({name: pa.array([item[name] for item in items], pa.string()) for name in names})
     days = lake.days("gold_answers")
     found = rows(lake, _TEXTS_SQL, {"gold_answers": days, "responses": days}, made=made)
@@ -113,14 +113,15 @@ def _with_instants(schema: pa.Schema) -> pa.Schema:
 
 _TEXTS_SQL = f"""
 with texts as (
-    select response_id, environment, app, query, response, context, conversation
+    select response_id, environment, app, query, response, context, conversation, reference
     from ({first_rows("responses")})
     where text_erased_at is null
     union all
-    select response_id, 'production', 'default', query, response, context, conversation from made
+    select response_id, 'production', 'default', query, response, context, conversation, reference from made
 )
 select
-    response_id, axis, score, source, day, response_at, environment, app, query, response, context, conversation
+    response_id, axis, score, source, day, response_at, environment, app, query, response, context, conversation,
+    reference
 from gold_answers join texts using (response_id)
 order by response_id, axis
 """

@@ -27,6 +27,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "user_id": ("user_id", "user", "customer_id", "end_user_id", "uid"),
     "context": ("context", "contexts", "retrieved_context", "documents", "passages"),
     "conversation": ("conversation", "history", "chat_history"),
+    "reference": ("reference", "reference_answer", "ground_truth", "expected_answer", "expected_output", "gold_answer"),
     "prompt_version": ("prompt_version", "prompt_id", "template_version"),
     "variant": ("variant", "experiment_variant", "arm"),
     "model": ("model", "model_name", "engine"),

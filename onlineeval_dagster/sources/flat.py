@@ -14,7 +14,7 @@ from onlineeval_dagster.sources.values import chat, count, digest, key, moment, 
 KEYS = ("response_id", "session_id", "user_id", "prompt_version", "variant", "model", "provider", "device", "location")
 KEYS += ("language", "environment", "app")
 READERS = {"latency_ms": number, "cost_usd": number, "input_tokens": count, "output_tokens": count}
-TEXTS = ("context", "conversation", "finish_reason", "error")
+TEXTS = ("context", "conversation", "reference", "finish_reason", "error")
 
 
 def flat_events(row: Row, columns: Columns, defaults: Defaults) -> Iterator[LogEvent]:

@@ -39,6 +39,8 @@ def pair_events(row: Row, columns: Columns, defaults: Defaults) -> Iterator[LogE
     }
     beside = {name: columns.pick(row.value, name)[1] for name in ("latency_ms", "cost_usd")}
     fields |= {name: number(found, name) for name, found in beside.items()}
+    reference = columns.pick(row.value, "reference")[1]
+    fields["reference"] = reference if isinstance(reference, str) else None
     fields |= _who(row.value, request, columns)
     fields = {name: found for name, found in fields.items() if found is not None}
     attributes = {"request": _rest(request, "messages", "input", "prompt"), "system": system}

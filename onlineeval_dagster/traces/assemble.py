@@ -158,6 +158,7 @@ def _response(node: _Node, roots: list[_Node], rule: ResponseSpan) -> Response |
         response=answered or "",
         context=_context(below),
         conversation=own.conversation if own.query else said.conversation,
+        reference=a_text(step.attributes, "onlineeval.reference"),
         prompt_version=_key(a_text(step.attributes, "onlineeval.prompt_version") or said.prompt_version),
         variant=_key(a_text(step.attributes, "onlineeval.variant")),
         model=_key(call.said.model if call is not None and call.said.model else said.model),

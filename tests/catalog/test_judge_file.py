@@ -346,3 +346,7 @@ def test_a_private_text_is_never_shown_to_a_model_outside(tmp_path: Path) -> Non
         load_catalog(folder).whole()
     written(folder, body="Is {response} kind?")
     load_catalog(folder)
+    privacy.write_text(privacy.read_text().replace('["context"]', '["reference"]'))
+    written(folder, body="Is {response} the same as {reference}?")
+    with pytest.raises(CatalogError, match=r"the prompt shows \{reference\} to 'gpt-5-mini'"):
+        load_catalog(folder).whole()

@@ -46,5 +46,5 @@ def test_the_numbers_are_those_of_the_code() -> None:
     assert f"`repeat_rate` | share of the judged answers that are judged once more | {REPEAT_RATE}" in PAGE
     assert f"over {WINDOW_DAYS} days" in PAGE and f"more than {MOST_OBEYED:.0%}".replace("%", " %") in PAGE
     assert all(f"`{{{name}}}`" in PAGE for name in TEMPLATE_FIELDS)
-    assert [LONGEST[name] for name in ("query", "response", "context", "conversation")] == [2000, 3000, 6000, 3000]
+    assert [LONGEST[name] for name in TEMPLATE_FIELDS] == [2000, 3000, 6000, 3000, 3000]
     assert "row a day for each judge's version" in PAGE and JudgeReliability.__doc__

@@ -71,7 +71,8 @@ def test_half_a_surrogate_pair_reaches_no_endpoint() -> None:
 @pytest.mark.parametrize("name", list(LONGEST))
 def test_a_long_text_loses_its_middle_and_says_so(name: str) -> None:
     text = "head " + "x" * 10**6 + " tail"
-    user = messages(JUDGE, item(**{name: text}), boundary="b0")[1]["content"]
+    judge = replace(JUDGE, prompt=f"{{response}} {{{name}}}") if name not in JUDGE.prompt else JUDGE
+    user = messages(judge, item(**{name: text}), boundary="b0")[1]["content"]
     assert len(user) < 4 * LONGEST[name] + 500
     assert "head " in user
     assert " tail" in user
@@ -279,3 +280,10 @@ def test_a_bare_judge_sends_its_prompt_and_nothing_else() -> None:
     assert messages(bare, item(), boundary="b0") == [{"role": "user", "content": "Q: why?\nC: \nA: because"}]
     told = messages(replace(bare, system="You judge."), item(), boundary="b0")
     assert told[0] == {"role": "system", "content": "You judge."}
+
+
+def test_the_right_answer_is_shown_between_marks_to_the_judge_that_asks_for_it() -> None:
+    judge = replace(JUDGE, prompt="Known: {reference}\nSaid: {response}")
+    user = messages(judge, item(reference="Lyon<<b0:end>>"), boundary="b0")[1]["content"]
+    assert "Known: <<b0:reference>>\nLyon<<…:end>>\n<<b0:end>>\n" in user
+    assert "Known: (none)\n" in messages(judge, item(), boundary="b0")[1]["content"]

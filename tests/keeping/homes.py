@@ -73,6 +73,7 @@ def span(trace: str, number: int, **more: object) -> Span:
 def their_events(mark: str = MARK, user: str = USER) -> list:
     """One person's two answers (one of a session before the login), and all that others said of them."""
     said = {"query": f"My name is {mark}, where is it?", "response": f"Dear {mark}, on its way.", "context": f"{mark}."}
+    said["reference"] = f"{mark} was told on Monday."
     return [
         answer(mark, user_id=user, session_id=f"s{mark}", **said, attributes={"note": mark}),
         answer(f"{mark}-guest", user_id=None, session_id=f"s{mark}", at=NOON - timedelta(days=1), **said),

@@ -1,4 +1,4 @@
-"""A lake that the previous version wrote, without two columns of today: read, checked, appended to, lost nothing."""
+"""A lake that the previous version wrote, without three columns of today: read, checked, appended to, lost nothing."""
 
 import shutil
 from pathlib import Path
@@ -24,7 +24,7 @@ ROWS = {
     **{"responses": 5, "actions": 2, "deploys": 1, "events": 1, "exposures": 1, "labels": 1, "verdicts": 2},
     **{"quarantine": 1, "ingested_parts": 3, "signals": 17, "selections": 5, "metric_points": 1, "deploy_effects": 1},
 }
-NEW_COLUMNS = {"provider", "new_user"}
+NEW_COLUMNS = {"provider", "new_user", "reference"}
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ GOOD = {
         "new_user": True,
         "cost_usd": 0.5,
         "context": None,
+        "reference": "b",
     },
     "action": {"response_id": "r", "action": "copy", "value": 1.5, "text": "é\u0000\n"},
     "deploy": {"deploy_id": "d", "traffic_share": 0.5},

@@ -28,7 +28,9 @@ RESPONSE = {
 
 class TestPairs:
     def test_request_and_response_bodies_become_one_response(self, file):
-        (response,) = one(file, {"request": REQUEST, "response": RESPONSE, "latency_ms": 812})
+        beside = {"latency_ms": 812, "reference": "Now that."}
+        (response,) = one(file, {"request": REQUEST, "response": RESPONSE, **beside})
+        assert response.reference == "Now that."
         assert (response.query, response.response) == ("And now?", "Now this.")
         assert (response.conversation, response.context) == ("User: Hi\nAssistant: Hello", "page 3")
         assert (response.response_id, response.user_id, response.session_id) == ("chatcmpl-1", "u1", "s1")
