@@ -13,7 +13,7 @@ from onlineeval_dagster.keeping.retention import apply
 from onlineeval_dagster.lake.rewrite import drop_days
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.settings import PACKAGED_CATALOG
-from onlineeval_dagster.signals import automated
+from onlineeval_dagster.signals import automated, stage
 from onlineeval_dagster.signals.detectors.interface import found
 from onlineeval_dagster.signals.detectors.registry import DETECTORS, known_detectors
 from onlineeval_dagster.signals.stage import derive_signals, touched_days
@@ -216,6 +216,18 @@ def test_the_texts_of_an_answer_are_read_once_for_all_detectors(settings, monkey
     # One read each for the first and the second arrival, of the new file only; none where nothing is missing.
     assert [len(files) for files in texts] == [1, 1]
     assert texts[0] != texts[1]
+
+
+def test_commits_of_few_answers_and_of_many_give_the_same_rows_and_divide_no_day(settings, tmp_path, monkeypatch):
+    events = [answer(number, at=NOON + timedelta(days=number // 2), user_id="u") for number in range(6)]
+    whole, parted = lake_of(settings_at(tmp_path / "whole"), events), lake_of(settings_at(tmp_path / "parted"), events)
+    derive_signals(whole, CATALOG, now=NOW)
+    monkeypatch.setattr(stage, "_ANSWERS_A_COMMIT", 3)
+    assert derive_signals(parted, CATALOG, now=NOW).days == tuple(sorted(whole.days("signals")))
+    assert parted.version("signals") == whole.version("signals") + 2, "three commits, one a day"
+    told = [{key: {**row, "file_name": ""} for key, row in signals(lake).items()} for lake in (whole, parted)]
+    assert told[0] == told[1]
+    assert derive_signals(parted, CATALOG, now=NOW).days == ()
 
 
 def test_batches_of_any_size_give_the_same_rows(settings, monkeypatch):
