@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from onlineeval_dagster.catalog.clock_file import Clock
 from onlineeval_dagster.catalog.entry import Entry, Name
@@ -15,180 +15,22 @@ from onlineeval_dagster.catalog.experiment_file import Experiments, load_experim
 from onlineeval_dagster.catalog.gold_file import GoldItem, check_gold, load_gold
 from onlineeval_dagster.catalog.judge_file import PLACEHOLDER, Judge
 from onlineeval_dagster.catalog.judge_reading import load_judges
+from onlineeval_dagster.catalog.metrics_file import Metrics
 from onlineeval_dagster.catalog.privacy_file import PrivacyFile
 from onlineeval_dagster.catalog.promotion_file import Promotion, load_promotion
 from onlineeval_dagster.catalog.reading import read_file
 from onlineeval_dagster.catalog.retention import Retention, load_retention
 from onlineeval_dagster.catalog.sampling_file import REVIEW, Sampling
+from onlineeval_dagster.catalog.signals_file import Signals
 from onlineeval_dagster.catalog.source_file import Source
-from onlineeval_dagster.contracts.estimates import Grain
+from onlineeval_dagster.catalog.traces_file import Traces
 from onlineeval_dagster.errors import CatalogError
-
-
-class ActionScore(Entry):
-    """What one action says of an answer: a fixed `score` in [-1, 1], or the action's value mapped from `range`.
-
-    unscored   it is kept and counted, and says neither good nor bad: a comment
-    opinion    actions of one opinion replace each other, the last one counts: thumbs_up and thumbs_down
-    withdraws  it takes the opinion back
-    """
-
-    kind: Literal["implicit", "explicit"]
-    score: float | None = Field(default=None, ge=-1, le=1)
-    range: tuple[float, float] | None = None
-    unscored: bool = False
-    opinion: Name | None = None
-    withdraws: bool = False
-    flag: bool = False
-
-    @model_validator(mode="after")
-    def _one_way_to_score(self) -> Self:
-        ways = (self.score is not None) + (self.range is not None) + self.unscored + self.withdraws
-        if ways != 1:
-            raise ValueError("needs one of score, range, unscored = true and withdraws = true")
-        if self.withdraws and self.opinion is None:
-            raise ValueError("withdraws needs the opinion that it takes back")
-        if self.range is not None and self.range[0] == self.range[1]:
-            raise ValueError("range needs two different ends")
-        return self
-
-
-class DetectorUse(Entry):
-    """That a detector runs, and whether what it finds is always selected."""
-
-    flag: bool = False
-
-
-class Derived(Entry):
-    """What a derived signal says: a fixed `score`, its share `scaled` onto [-1, 1], or nothing."""
-
-    score: float | None = Field(default=None, ge=-1, le=1)
-    scaled: bool = False
-    flag: bool = False
-
-    @model_validator(mode="after")
-    def _one_way_to_score(self) -> Self:
-        if self.scaled and self.score is not None:
-            raise ValueError("has either score or scaled")
-        return self
-
-
-class Sessions(Entry):
-    """How long a silence ends a conversation."""
-
-    idle_minutes: float = Field(default=30, gt=0, le=1440)
-
-
-class Signals(Entry):
-    """signals.toml."""
-
-    actions: dict[Name, ActionScore] = Field(default_factory=dict)
-    detectors: dict[Name, DetectorUse] = Field(default_factory=dict)
-    derived: dict[Literal["retry", "correction", "abandonment", "dwell", "kept_share"], Derived] = Field(
-        default_factory=dict
-    )
-    sessions: Sessions = Sessions()
-    corrections: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-
-
-class Metric(Entry):
-    """One table of metrics.toml. The expressions are SQL over response_facts.
-
-    at_new_judge  what becomes of the past when the judge's version changes: `break`, or `rebase` by the measured shift
-    """
-
-    title: str
-    kind: Literal["rate", "mean"]
-    numerator: str
-    denominator: str = "true"
-    filter: str = "true"
-    judge: str | None = None
-    unit: Literal["share", "score", "ms", "usd"]
-    direction: Literal["up", "down", "none"]
-    # Excluded: it says how points are shown, and makes no other metric.
-    at_new_judge: Literal["break", "rebase"] = Field(default="break", exclude=True)
-
-    @model_validator(mode="after")
-    def _rebased_by_what_is_measured(self) -> Self:
-        if self.at_new_judge == "rebase":
-            column = (self.judge or "").replace("-", "_")
-            wanted = f"{column}_good" if self.kind == "rate" else f"{column}_score"
-            told = (self.numerator.strip(), self.denominator.strip(), self.filter.strip())
-            if self.judge is None or told != (wanted, "true", "true"):
-                raise ValueError(
-                    'at_new_judge = "rebase" works for what versions are compared by: a judge, all answers, and the '
-                    f'numerator {wanted if self.judge else "<judge>_good"}; write "break"'
-                )
-        return self
-
-
-Profile = Literal["standard", "weekly"]
-
-PROFILES: Mapping[Profile, tuple[Grain, ...]] = {"standard": ("hour", "day", "week"), "weekly": ("day", "week")}
-"""Windows of each profile: below 10,000 daily users an hour of few answers says nothing of quality."""
-
-
-class Windows(Entry):
-    """The windows that metrics get points for. Reports are by day, so `day` is always among them."""
-
-    grains: tuple[Grain, ...]
-
-    @model_validator(mode="after")
-    def _the_day_once(self) -> Self:
-        if "day" not in self.grains:
-            raise ValueError('grains needs "day", which reports are made of; write ["day", "week"]')
-        if len(set(self.grains)) < len(self.grains):
-            raise ValueError("grains names a window twice")
-        return self
-
-
-class Metrics(Entry):
-    """metrics.toml."""
-
-    headline: str
-    # Excluded: they say which windows there are and what they are compared with, and are in no metric's version;
-    # Catalog.version takes them in.
-    profile: Profile = Field(default="standard", exclude=True)
-    windows: Windows | None = Field(default=None, exclude=True)
-    clock: Clock = Field(default=Clock(), exclude=True)
-    metrics: dict[Name, Metric] = Field(min_length=1)
-
-    @property
-    def grains(self) -> tuple[Grain, ...]:
-        """The windows that get points: those that [windows] names, else the profile's."""
-        return PROFILES[self.profile] if self.windows is None else self.windows.grains
 
 
 class Sources(Entry):
     """sources.toml: other systems to read from. A catalog without the file has none."""
 
     sources: dict[Name, Source] = Field(default_factory=dict)
-
-
-class ResponseSpan(Entry):
-    """Which span of a trace is what the user was shown. A span with the attribute onlineeval.response = true always is.
-
-    by     `root`; or every span of this `name`, `kind` (AGENT, CHAIN …) or `operation` (gen_ai.operation.name); or only
-           `marked` ones
-    value  the name, kind or operation
-    """
-
-    by: Literal["root", "name", "kind", "operation", "marked"] = "root"
-    value: str | None = None
-
-    @model_validator(mode="after")
-    def _a_value_where_one_is_needed(self) -> Self:
-        if (self.by in ("name", "kind", "operation")) != (self.value is not None):
-            raise ValueError("by name, kind or operation needs a value; root and marked take none")
-        return self
-
-
-class Traces(Entry):
-    """traces.toml: when a trace is complete, and which of its spans is the response. Without the file: the root's."""
-
-    settle_seconds: float = Field(default=30, ge=0)
-    rootless_minutes: float = Field(default=10, ge=0)
-    response: ResponseSpan = ResponseSpan()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from onlineeval_dagster.catalog.experiment_file import Experiment
-from onlineeval_dagster.catalog.load import Metric
+from onlineeval_dagster.catalog.metrics_file import Metric
 from onlineeval_dagster.contracts.experiments import ExperimentResult
 from onlineeval_dagster.experiments.bayes import Posterior, posterior
 from onlineeval_dagster.experiments.compare import Comparison, compare

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from onlineeval_dagster.catalog.experiment_file import Experiment
-from onlineeval_dagster.catalog.load import Metric
+from onlineeval_dagster.catalog.metrics_file import Metric
 from onlineeval_dagster.contracts.experiments import ExperimentResult
 from onlineeval_dagster.reports.markdown import lined_up, plain
 

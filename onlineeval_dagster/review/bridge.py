@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import hypot
 
-from onlineeval_dagster.catalog.load import Catalog, Metric
+from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.catalog.metrics_file import Metric
 from onlineeval_dagster.contracts.estimates import MetricPoint
 from onlineeval_dagster.contracts.versions import JudgeComparison
 

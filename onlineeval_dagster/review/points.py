@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from onlineeval_dagster.catalog.load import Metric
+from onlineeval_dagster.catalog.metrics_file import Metric
 from onlineeval_dagster.metrics.intervals import normal_quantile, t_quantile
 from onlineeval_dagster.review.cells import change_of_rates, corrected_rates
 from onlineeval_dagster.review.prediction_powered import (

@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from onlineeval_dagster.catalog.judge_file import Judge
-from onlineeval_dagster.catalog.load import Catalog, Metric
+from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.catalog.metrics_file import Metric
 from onlineeval_dagster.contracts.arrow import to_table
 from onlineeval_dagster.contracts.corrected import CorrectedPoint
 from onlineeval_dagster.contracts.tables import DAY, TABLES

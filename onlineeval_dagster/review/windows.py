@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineeval_dagster.catalog.judge_file import Judge
-from onlineeval_dagster.catalog.load import Catalog, Metric
+from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.catalog.metrics_file import Metric
 from onlineeval_dagster.review.cells import JudgedCells, LabelledCells
 from onlineeval_dagster.review.prediction_powered import Floats, LabelMoments, Whole
 from onlineeval_dagster.review.totals import BUCKETS, cells_sql, totals_sql

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from onlineeval_dagster.catalog.load import Signals
+from onlineeval_dagster.catalog.signals_file import Signals
 
 BEHAVIOUR_SQL = """
 with answered as (

@@ -16,7 +16,7 @@ nothing: what was said of them while they were there stays.
 
 import pyarrow as pa
 
-from onlineeval_dagster.catalog.load import Signals
+from onlineeval_dagster.catalog.signals_file import Signals
 from onlineeval_dagster.signals.versions import derived_versions
 
 COMPARED = 400

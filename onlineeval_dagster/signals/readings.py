@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from onlineeval_dagster.catalog.load import ActionScore, Catalog, Derived
+from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.catalog.signals_file import ActionScore, Derived
 from onlineeval_dagster.contracts.rows import SignalKind
 from onlineeval_dagster.contracts.validity import Design
 from onlineeval_dagster.lake.delta import Lake

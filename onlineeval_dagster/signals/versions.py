@@ -7,7 +7,8 @@ from datetime import date
 
 import pyarrow as pa
 
-from onlineeval_dagster.catalog.load import Catalog, Signals
+from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.catalog.signals_file import Signals
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.signals.detectors.registry import known_detectors

@@ -8,7 +8,7 @@ retrieved below it are the context; model calls below it are no responses of the
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from onlineeval_dagster.catalog.load import ResponseSpan
+from onlineeval_dagster.catalog.traces_file import ResponseSpan
 from onlineeval_dagster.contracts.base import LogEvent
 from onlineeval_dagster.contracts.events import Response
 from onlineeval_dagster.traces import genai, openinference

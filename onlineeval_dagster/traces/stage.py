@@ -16,7 +16,8 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from onlineeval_dagster.catalog.load import Catalog, Traces
+from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.catalog.traces_file import Traces
 from onlineeval_dagster.contracts.arrow import to_table
 from onlineeval_dagster.contracts.base import Contract, LogEvent
 from onlineeval_dagster.contracts.rows import TraceState

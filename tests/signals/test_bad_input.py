@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from onlineeval_dagster.catalog.load import DetectorUse, load_catalog
+from onlineeval_dagster.catalog.load import load_catalog
+from onlineeval_dagster.catalog.signals_file import DetectorUse
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.quality.run import check_table
 from onlineeval_dagster.quality.unjoined import recent_days, unjoined_actions

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onlineeval_dagster.catalog.load import ResponseSpan
+from onlineeval_dagster.catalog.traces_file import ResponseSpan
 from onlineeval_dagster.contracts.events import Response, Verdict
 from onlineeval_dagster.log.segments import encode
 from onlineeval_dagster.traces.assemble import assemble

@@ -8,7 +8,8 @@ import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from onlineeval_dagster.catalog.load import Traces, load_catalog
+from onlineeval_dagster.catalog.load import load_catalog
+from onlineeval_dagster.catalog.traces_file import Traces
 from onlineeval_dagster.settings import PACKAGED_CATALOG
 from tests.collector.collectors import serving
 from tests.pipeline import table

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from onlineeval_dagster.catalog.load import ResponseSpan, Traces, load_catalog
+from onlineeval_dagster.catalog.load import load_catalog
+from onlineeval_dagster.catalog.traces_file import ResponseSpan, Traces
 from onlineeval_dagster.contracts.base import LogEvent
 from onlineeval_dagster.contracts.events import Response, Span
 from onlineeval_dagster.lake.delta import Lake

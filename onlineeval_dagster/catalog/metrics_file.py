@@ -1,0 +1,78 @@
+"""metrics.toml: the numbers that are followed, and the windows that they are counted in."""
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from onlineeval_dagster.catalog.clock_file import Clock
+from onlineeval_dagster.catalog.entry import Entry, Name
+from onlineeval_dagster.contracts.estimates import Grain
+
+
+class Metric(Entry):
+    """One table of metrics.toml. The expressions are SQL over response_facts.
+
+    at_new_judge  what becomes of the past when the judge's version changes: `break`, or `rebase` by the measured shift
+    """
+
+    title: str
+    kind: Literal["rate", "mean"]
+    numerator: str
+    denominator: str = "true"
+    filter: str = "true"
+    judge: str | None = None
+    unit: Literal["share", "score", "ms", "usd"]
+    direction: Literal["up", "down", "none"]
+    # Excluded: it says how points are shown, and makes no other metric.
+    at_new_judge: Literal["break", "rebase"] = Field(default="break", exclude=True)
+
+    @model_validator(mode="after")
+    def _rebased_by_what_is_measured(self) -> Self:
+        if self.at_new_judge == "rebase":
+            column = (self.judge or "").replace("-", "_")
+            wanted = f"{column}_good" if self.kind == "rate" else f"{column}_score"
+            told = (self.numerator.strip(), self.denominator.strip(), self.filter.strip())
+            if self.judge is None or told != (wanted, "true", "true"):
+                raise ValueError(
+                    'at_new_judge = "rebase" works for what versions are compared by: a judge, all answers, and the '
+                    f'numerator {wanted if self.judge else "<judge>_good"}; write "break"'
+                )
+        return self
+
+
+Profile = Literal["standard", "weekly"]
+
+PROFILES: Mapping[Profile, tuple[Grain, ...]] = {"standard": ("hour", "day", "week"), "weekly": ("day", "week")}
+"""Windows of each profile: below 10,000 daily users an hour of few answers says nothing of quality."""
+
+
+class Windows(Entry):
+    """The windows that metrics get points for. Reports are by day, so `day` is always among them."""
+
+    grains: tuple[Grain, ...]
+
+    @model_validator(mode="after")
+    def _the_day_once(self) -> Self:
+        if "day" not in self.grains:
+            raise ValueError('grains needs "day", which reports are made of; write ["day", "week"]')
+        if len(set(self.grains)) < len(self.grains):
+            raise ValueError("grains names a window twice")
+        return self
+
+
+class Metrics(Entry):
+    """metrics.toml."""
+
+    headline: str
+    # Excluded: they say which windows there are and what they are compared with, and are in no metric's version;
+    # Catalog.version takes them in.
+    profile: Profile = Field(default="standard", exclude=True)
+    windows: Windows | None = Field(default=None, exclude=True)
+    clock: Clock = Field(default=Clock(), exclude=True)
+    metrics: dict[Name, Metric] = Field(min_length=1)
+
+    @property
+    def grains(self) -> tuple[Grain, ...]:
+        """The windows that get points: those that [windows] names, else the profile's."""
+        return PROFILES[self.profile] if self.windows is None else self.windows.grains
