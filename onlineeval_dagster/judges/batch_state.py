@@ -7,7 +7,7 @@ intended ──▶ submitted ──▶ collected
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -126,6 +126,16 @@ class BatchState:
         found = self._connection.execute("select custom_id, item from batch_items where key = ?", (key,))
         return {custom_id: _item(text) for custom_id, text in found}
 
+    def forget(self, response_ids: Collection[str]) -> int:
+        """Take the items of these answers out, so that no page of the file holds them; how many there were."""
+        gone = set(response_ids)
+        found = self._connection.execute("select key, custom_id, item from batch_items").fetchall()
+        doomed = [(key, custom_id) for key, custom_id, item in found if _item(item).response_id in gone]
+        self._connection.executemany("delete from batch_items where key = ? and custom_id = ?", doomed)
+        self._connection.execute("vacuum")
+        self._connection.execute("pragma wal_checkpoint(truncate)")
+        return len(doomed)
+
     def waiting_for(self, judge: Judge) -> set[str]:
         """Ids of the answers that open batches of this version ask for."""
         found = self._connection.execute(
@@ -134,6 +144,17 @@ class BatchState:
             (judge.name, judge.version),
         )
         return {_item(text).response_id for (text,) in found}
+
+
+def forget_items(file: Path, response_ids: Collection[str]) -> int:
+    """Take answers out of the batches that wait for their replies, after an erasure; how many there were.
+
+    What a reply to one of them cost is then booked with none: the day's sum misses it. Raises JudgeError.
+    """
+    if not file.exists():
+        return 0
+    with BatchState(file) as state:
+        return state.forget(response_ids)
 
 
 _SELECT = "select key, spec, usd, made_at, batch_id, state, reason from batch_intents"

@@ -20,6 +20,7 @@ import pyarrow as pa
 from onlineeval_dagster.catalog.load import load_catalog
 from onlineeval_dagster.contracts.tables import TABLES
 from onlineeval_dagster.errors import KeepingError
+from onlineeval_dagster.judges.batch_state import forget_items
 from onlineeval_dagster.keeping.person import Found, find, personal_tables
 from onlineeval_dagster.keeping.quiet import keeping, quiet
 from onlineeval_dagster.lake.delta import Lake
@@ -29,7 +30,7 @@ from onlineeval_dagster.lake.tombstones import Doomed, Kind, bury, doomed_sql, r
 from onlineeval_dagster.log.blanking import Range, blank, lines_where
 from onlineeval_dagster.quality.coverage import count_coverage
 from onlineeval_dagster.reports.stage import write_daily_report
-from onlineeval_dagster.review.published import forget_answers
+from onlineeval_dagster.review.forget import forget_answers
 from onlineeval_dagster.settings import Settings
 from onlineeval_dagster.warehouse.forget import forget, show_lake_again
 
@@ -108,12 +109,14 @@ def work(settings: Settings, request: Request, *, now: datetime, step: Step = la
         request = _known(settings, request, found)
         bury(settings, lake, found.doomed, now=now)
         step("found")
+        axes = _axes(lake)
         lines = _out_of_log(settings, request, step)
         counted = _out_of_lake(lake, found.doomed, now=now, step=step)
         from_warehouse = forget(settings.warehouse_file, found.doomed.table())
         step("warehouse")
         ids = [name for kind, name in found.doomed.before if kind == "response"]
-        forget_answers(settings.review_tasks_file, ids)
+        forget_answers(settings, ids, axes)
+        forget_items(settings.judge_state_file, ids)
         pages = _pages_again(settings, lake, request.days, now=now)
         step("pages")
         count_coverage(lake)
@@ -190,6 +193,13 @@ def _out_of_quarantine(lake: Lake, doomed: Doomed, *, now: datetime) -> int:
     places = pa.table({name: [row[name] for row in named] for name in ("log_segment", "log_offset")})
     where = "(log_segment, log_offset) in (select (log_segment, log_offset) from places)"
     return sum(take_out(lake, "quarantine", where, now=now, places=places).values())
+
+
+def _axes(lake: Lake) -> set[str]:
+    """Every axis on which an answer may have been rated."""
+    named = ("labels", "review_tasks", "gold_answers")
+    sql = " union ".join(f"select axis from {name}" for name in named)
+    return set(rows(lake, sql, dict.fromkeys(named)).column("axis").to_pylist())
 
 
 def _pages_again(settings: Settings, lake: Lake, days: Collection[date], *, now: datetime) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from onlineeval_dagster.lake.lock import holding
 from onlineeval_dagster.settings import Settings
 from onlineeval_dagster.warehouse.duckdb import warehouse_held
 
-WRITERS = ("ingest", "signals", "selections")
+WRITERS = ("ingest", "signals", "selections", "review", "gold")
 """Who rewrites rows of the lake: locks of home/locks."""
 READERS = ("traces", "judges", "coverage")
 """Who reads files of the lake for a long time, or adds to it."""

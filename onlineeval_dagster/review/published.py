@@ -88,7 +88,7 @@ def task_id(response_id: str, axis: str, stream: str) -> str:
 
 def publish(file: Path, lake: Lake, catalog: Catalog, *, now: datetime, redact: Redact) -> Published:
     """Bring `file` up to the lake's tasks: the days that changed since, of the last 28. What lost its text goes."""
-    with _opened(file) as published:
+    with opened(file) as published:
         row = published.execute("select version from progress").fetchone()
         changes = lake.changes("review_tasks", row[0] if row else None)
         first = (now - timedelta(days=OPEN_DAYS)).date()
@@ -107,28 +107,9 @@ def publish(file: Path, lake: Lake, catalog: Catalog, *, now: datetime, redact: 
     return Published(days=tuple(days), open=count)
 
 
-def forget_answers(file: Path, response_ids: Collection[str]) -> int:
-    """Take answers and their tasks out at once, after an erasure; how many there were."""
-    if not file.exists():
-        return 0
-    with _opened(file) as published:
-        count = _forget(published, response_ids)
-        # What was deleted is overwritten, and leaves the write-ahead log.
-        published.execute("vacuum")
-        published.execute("pragma wal_checkpoint(truncate)")
-    return count
-
-
-def _forget(published: sqlite3.Connection, response_ids: Collection[str]) -> int:
-    names = [(name,) for name in response_ids]
-    with published:
-        count = published.executemany("delete from answers where response_id = ?", names).rowcount
-        published.executemany("delete from tasks where response_id = ?", names)
-    return count
-
-
 @contextmanager
-def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+def opened(file: Path) -> Iterator[sqlite3.Connection]:
+    """The file with its tables, made where it is not there; what is deleted is overwritten. Raises ReviewError."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with closing(sqlite3.connect(file, isolation_level=None, timeout=30)) as published:
@@ -225,5 +206,6 @@ def _remove_erased(published: sqlite3.Connection, lake: Lake) -> None:
         connection.register("names", names)
         there = set(connection.sql(sql).to_arrow_table().column("response_id").to_pylist())
     gone = [(name,) for name, _ in found if name not in there]
+    published.executemany("delete from known where task in (select task from tasks where response_id = ?)", gone)
     published.executemany("delete from tasks where response_id = ?", gone)
     published.executemany("delete from answers where response_id = ?", gone)

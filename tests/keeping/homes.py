@@ -7,6 +7,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import load_catalog
 from onlineeval_dagster.contracts.arrow import to_table
 from onlineeval_dagster.contracts.events import Exposure, Label, Span, Verdict
@@ -14,11 +15,14 @@ from onlineeval_dagster.contracts.review import GoldAnswer, ReviewTask
 from onlineeval_dagster.contracts.rows import TraceState
 from onlineeval_dagster.contracts.tables import TABLES
 from onlineeval_dagster.contracts.trials import JudgeTrial
+from onlineeval_dagster.judges.batch_state import BatchState, Intent
+from onlineeval_dagster.judges.work import WorkItem
 from onlineeval_dagster.keeping.person import personal_tables
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.ingest import ingest
 from onlineeval_dagster.lake.scan import rows
-from onlineeval_dagster.review.published import publish
+from onlineeval_dagster.review.desk import Desk
+from onlineeval_dagster.review.published import publish, task_id
 from onlineeval_dagster.sampling.select import select_responses
 from onlineeval_dagster.settings import PACKAGED_CATALOG, Settings
 from onlineeval_dagster.signals.stage import derive_signals
@@ -117,7 +121,21 @@ def home_with_a_person(folder: Path, *, derived: bool = True, **more: object) ->
             day = pa.array([NOON.date()] * told.num_rows, pa.date32())
             lake.append(name, told.append_column("day", day).select(TABLES[name].schema.names))
         publish(settings.review_tasks_file, lake, catalog, now=NOW, redact=lambda text: text)
+        _in_hand(settings, load_catalog(PACKAGED_CATALOG).live_judges[0])
     return settings
+
+
+def _in_hand(settings: Settings, judge: Judge) -> None:
+    """Reviewers who had every task in hand, and a batch that waits for its replies."""
+    with Desk(settings.review_state_file, settings.review_tasks_file) as desk:
+        while task := desk.take("ann", now=NOW):
+            desk.rated(task, "ann", 1, now=NOW)
+        while task := desk.take("bo", now=NOW):
+            desk.skip(task.lease, "bo", now=NOW)
+        desk.take("cy", now=NOW)
+    items = [(mark, WorkItem(response_id=f"r{mark}", response_at=NOON, query="", response="")) for mark in ("1", MARK)]
+    with BatchState(settings.judge_state_file) as batches:
+        batches.intend(Intent(key="k", judge=judge, usd=0.0, made_at=NOW), items, at_most=None)
 
 
 def _derived(marks: tuple[str, ...]) -> dict[str, list]:
@@ -173,6 +191,11 @@ def warehouse_with(settings: Settings) -> None:
 def counted(settings: Settings) -> list:
     with duckdb.connect(str(settings.warehouse_file)) as warehouse:
         return warehouse.execute("from marts.daily_coverage order by day").fetchall()
+
+
+def task_names(mark: str = MARK) -> list[str]:
+    """Names of the tasks on the answer with this mark, that nobody has salted."""
+    return [task_id(f"r{mark}", "relevance", stream) for stream in ("audit", "targeted", "gold")]
 
 
 def holding_files(home: Path, mark: str = MARK) -> list[str]:

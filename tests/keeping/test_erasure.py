@@ -16,6 +16,7 @@ from tests.keeping.homes import (
     holding_files,
     home_with_a_person,
     tables,
+    task_names,
     their_events,
     verdict,
     warehouse_with,
@@ -37,8 +38,11 @@ def test_nothing_of_the_person_is_left_in_any_file_and_everything_of_others_is(t
     held = holding_files(settings.home)
     assert len(held) > 10 and "published/review.sqlite" in {file.removesuffix("-wal") for file in held}
     aggregates, before = counted(settings), tables(settings)
+    in_hand = [file for name in task_names() for file in holding_files(settings.home, name)]
+    assert {file.removesuffix("-wal") for file in in_hand} == {"published/review.sqlite", "state/review.sqlite"}
     done = erase(settings)
     assert holding_files(settings.home) == []
+    assert not [file for name in task_names() for file in holding_files(settings.home, name)]
     assert done.rows.keys() == set(PERSONAL), "a new table that speaks of somebody needs its row in homes.py"
     assert (done.rows["responses"], done.rows["spans"], done.rows["quarantine"], done.warehouse_rows) == (2, 2, 1, 2)
     left = tables(settings)

@@ -10,7 +10,8 @@ import pytest
 from onlineeval_dagster.catalog.sampling_file import Review
 from onlineeval_dagster.errors import TaskRefused
 from onlineeval_dagster.review.desk import A_DAY, LEASE, SKIPPED_FOR, Desk
-from onlineeval_dagster.review.published import forget_answers, publish
+from onlineeval_dagster.review.forget import forget_answers
+from onlineeval_dagster.review.published import opened, publish
 from onlineeval_dagster.review.shown import Progress, Task
 from onlineeval_dagster.review.tasks import plan_tasks
 from onlineeval_dagster.settings import Settings
@@ -145,16 +146,43 @@ def test_a_skipped_task_goes_to_others_and_comes_back_after_a_day(desk: Desk) ->
     assert rate(desk, "bo", after=later + LEASE).response_id == skipped.response_id
 
 
-def test_an_erased_answer_is_told_as_gone(tmp_path: Path) -> None:
+def test_an_answer_that_lost_its_text_is_told_as_gone(tmp_path: Path) -> None:
     settings = published(tmp_path)
     with desk_of(settings) as desk:
         task = desk.take("ann", now=NOW)
         assert task
-        forget_answers(settings.review_tasks_file, [task.response_id])
+        with opened(settings.review_tasks_file) as file:
+            file.execute("delete from tasks where task = ?", (task.task,))
         with pytest.raises(TaskRefused, match="no longer up for review") as refused:
             desk.check(task.lease, "ann", 3, now=NOW)
         assert refused.value.status == 410
         assert (fresh := desk.take("ann", now=NOW)) and fresh.response_id != task.response_id
+
+
+def test_an_erased_answer_is_in_nobodys_hands_and_in_no_byte_of_either_file(tmp_path: Path) -> None:
+    settings = published(tmp_path, raters=3)
+    with desk_of(settings) as desk:
+        mine = rate(desk, "ann")
+        held = next(task for _ in range(3) if (task := rate(desk, "bo")).task == mine.task)
+        desk.undo("bo", now=NOW)
+        while (skipped := desk.take("cy", now=NOW)) and skipped.task != mine.task:
+            rate(desk, "cy")
+        assert skipped
+        desk.skip(skipped.lease, "cy", now=NOW)
+        assert holding(settings, mine.task)
+        assert forget_answers(settings, [mine.response_id], [AXIS]) == 1
+        with pytest.raises(TaskRefused, match="not in your hands"):
+            desk.check(held.lease, "bo", 3, now=NOW)
+        assert (fresh := desk.take("dee", now=NOW)) and fresh.response_id != mine.response_id
+        assert not holding(settings, mine.task) and not holding(settings, mine.response_id)
+        assert holding(settings, fresh.task), "of others nothing goes"
+        assert forget_answers(settings, [mine.response_id], [AXIS]) == 0
+
+
+def holding(settings: Settings, word: str) -> list[str]:
+    """The pages' files, with their write-ahead logs, that hold a word."""
+    folders = (settings.review_tasks_file.parent, settings.review_state_file.parent)
+    return [file.name for folder in folders for file in folder.glob("review.*") if word.encode() in file.read_bytes()]
 
 
 def test_before_the_first_run_there_is_nothing_and_the_first_run_is_seen(tmp_path: Path) -> None:
