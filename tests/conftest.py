@@ -4,6 +4,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's business: no test fails because others were busy beside it.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _SET_BY_TESTS = ("ONLINEEVAL_CATALOG", "OPENAI_API_KEY", "OPENAI_BASE_URL", "DAGSTER_HOME")
 

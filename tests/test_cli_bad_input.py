@@ -292,7 +292,11 @@ def status(home: Path, catalog: Path) -> str:
 def test_without_a_key_the_local_judge_works_and_the_rest_waits_for_it(home: Path, catalog: Path) -> None:
     result = judged(home, catalog)
     assert result.success
-    told = result.asset_materializations_for_node("verdicts")[0].metadata
+    (told,) = (
+        done.metadata
+        for done in result.asset_materializations_for_node("verdicts")
+        if done.asset_key.to_user_string() == "verdicts"
+    )
     assert "OPENAI_API_KEY: not set" in str(told["problem"].value) and "local/overlap" in str(told["problem"].value)
     judges = {row["judge"] for row in table(settings_at(home), "verdicts")}
     assert judges == {"relevance"}

@@ -1,4 +1,4 @@
-"""kill -9 at ten places, run again: the same rows as a run that nobody killed, none lost, none doubled."""
+"""kill -9 at eleven places, run again: the same rows as a run that nobody killed, none lost, none doubled."""
 
 import json
 import shutil
@@ -37,6 +37,7 @@ from onlineeval_dagster.judges.stage import mark_judged, pending_work, run_judge
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.ingest import ingest
 from onlineeval_dagster.log.segments import encode, open_log
+from onlineeval_dagster.metrics.detrended import detrend_points
 from onlineeval_dagster.metrics.stage import estimate_effects, estimate_points
 from onlineeval_dagster.metrics.minutes import count_minutes
 from onlineeval_dagster.quality.coverage import count_coverage
@@ -116,6 +117,7 @@ mark_judged(lake, pending)
 count_coverage(lake)
 build(settings, lake, catalog)
 estimate_points(settings.warehouse_file, lake, catalog)
+detrend_points(lake, catalog)
 estimate_effects(settings.warehouse_file, lake, catalog)
 count_minutes(settings.warehouse_file, lake, catalog, now=now())
 correct_points(settings.warehouse_file, lake, catalog)
@@ -131,6 +133,7 @@ PLACES = [
     "verdicts committed verdicts",
     "dbt",
     "replaced metric_points",
+    "replaced detrended_metrics",
     "replaced corrected_points",
 ]
 
@@ -146,6 +149,7 @@ OF_THE_RUN = {
     "verdicts": {"occurred_at", "received_at", "log_segment", "log_offset"},
     "quarantine": {"quarantined_at", "day"},
     "metric_points": set(),
+    "detrended_metrics": set(),
     "deploy_effects": set(),
     "minute_counts": set(),
     "corrected_points": set(),

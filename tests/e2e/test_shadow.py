@@ -24,6 +24,7 @@ READS_VERDICTS = {
     *("verdicts", "coverage", "arrivals", "stg_verdicts", "selection_outcomes"),  # rows, and counts of lines
     *("judge_comparisons", "judged_days"),
     *("judge_reliability", "promotion_evidence"),  # of each judge by itself, shadows too
+    *("judge_agreement", "judge_calibration"),  # of each version by itself, beside people
     "review_tasks",
 }
 """Assets that read verdicts themselves. Whatever decides reads `response_facts`, which has no column of a shadow."""

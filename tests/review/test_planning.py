@@ -41,7 +41,7 @@ def test_so_many_labels_give_the_range_that_was_wanted(judge: str, half: float) 
     assert plan.needed is not None and plan.needed <= plan.alone
     rng = np.random.default_rng(11)
     judged, labelled = celled_windows(rng, 200, judged=JUDGED, labels=plan.needed, rate=0.8, judge=judge)
-    found = corrected_rates(judged, labelled, rng=rng)
+    found = corrected_rates(judged, labelled)
     got = float(np.nanmean(found.high - found.low)) / 2
     assert got == pytest.approx(half, rel=0.1)
 

@@ -17,9 +17,6 @@ from tests.pipeline import living_at
 from tests.review.task_worlds import AXIS, CATALOG, label, put, selected
 from tests.worlds import answer, lake_of, settings_at
 
-NOW = datetime.now(UTC)
-AT = NOW - timedelta(hours=3)
-
 
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
@@ -34,24 +31,25 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 
 def test_from_tasks_to_another_tool_and_back(say, tmp_path: Path) -> None:
-    home = tmp_path / "home"
+    home, now = tmp_path / "home", datetime.now(UTC)
+    at = now - timedelta(hours=3)
     assert "No task yet" in say(home, "review", "status")
     settings = settings_at(home)
-    lake = lake_of(settings, [*(answer(n, at=AT) for n in range(3)), label(0, at=AT)], now=NOW)
-    put(lake, "selections", [selected(n, at=AT) for n in range(3)])
-    plan_tasks(lake, CATALOG, now=NOW)
+    lake = lake_of(settings, [*(answer(n, at=at) for n in range(3)), label(0, at=at)], now=now)
+    put(lake, "selections", [selected(n, at=at) for n in range(3)])
+    plan_tasks(lake, CATALOG, now=now)
     file = tmp_path / "tasks.json"
     assert "2 rows are in" in say(home, "review", "tasks", "--to", str(file))
     tasks = json.loads(file.read_text())
     for task in tasks:
         rating = {"id": "x", "from_name": AXIS, "to_name": "response", "type": "rating", "value": {"rating": 3}}
-        task["annotations"] = [{"completed_by": {"email": "bo"}, "result": [rating], "created_at": NOW.isoformat()}]
+        task["annotations"] = [{"completed_by": {"email": "bo"}, "result": [rating], "created_at": now.isoformat()}]
     tasks[0]["data"]["response_id"] = "nobody"
     file.write_text(json.dumps(tasks))
     told = say(home, "review", "import", str(file), "--format", "label-studio")
     assert "1 labels are in the log, 1 refused" in told and "task 1: response_id: no answer 'nobody'" in told
-    ingest(settings, lake, now=NOW + timedelta(minutes=1))
-    plan_tasks(lake, CATALOG, now=NOW)
+    ingest(settings, lake, now=now + timedelta(minutes=1))
+    plan_tasks(lake, CATALOG, now=now)
     shown = say(home, "review", "status")
     assert "audit" in shown and "bo" in shown and "ann" in shown
     assert say(home, "review", "export").count("\n") == 3  # a line that names the columns, and two labels
