@@ -26,7 +26,9 @@ _MARGIN = timedelta(days=2)  # an event near the end of the retention is asked f
 _BLANK = b" \t\r\n"
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
 _DEPTH = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
-_NO_NUMBER = re.compile(rb"[:,\[{\s](-?(?:NaN|Infinity))[,\]}\s]")
+_NO_NUMBER = re.compile(
+    rb'(?:"(?P<field>[A-Za-z0-9_.-]{1,64})"\s*:|[:,\[{\s])\s*(?P<number>-?(?:NaN|Infinity))\s*[,\]}]'
+)
 
 
 class Cleaner(Protocol):
@@ -235,7 +237,7 @@ def _pieces(body: bytes, error: orjson.JSONDecodeError) -> list[Any]:
         return [_parsed(piece) for piece in _elements(text)] or [Broken(_not_json(text, error))]
     if text[:1] == b"{" and b"\n" in text:
         lines = [line for line in text.split(b"\n") if not is_blank(line)]
-        if all(line.lstrip(_BLANK)[:1] == b"{" for line in lines):
+        if all(line.lstrip(_BLANK)[:1] == b"{" for line in lines) or not isinstance(_parsed(lines[0]), Broken):
             return [_parsed(line) for line in lines]
     return [Broken(_not_json(text, error))]
 
@@ -269,7 +271,8 @@ def _parsed(piece: bytes) -> Any:
 def _not_json(piece: bytes, error: orjson.JSONDecodeError) -> str:
     number = _NO_NUMBER.search(piece)
     if number is not None:
-        return f"event: {number[1].decode()} is no JSON number; leave the field out, or send null"
+        field = (number["field"] or b"event").decode()
+        return f"{field}: {number['number'].decode()} is no JSON number; leave the field out, or send null"
     if "depth" in error.msg:
         return f"event: more than {DEEPEST} lists and objects within each other; send the inner ones as text"
     return f"event: not JSON ({error}); write a JSON object, UTF-8"

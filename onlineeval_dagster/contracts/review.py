@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from onlineeval_dagster.contracts.base import Amount, Contract, Count, Finite, Instant, Key, Probability, Share
 
+GOLD = "gold"
+"""The stream of labels on gold answers."""
+
 
 class ReviewTask(Contract):
     """One answer that people are asked to rate on one axis. Grain: (response_id, axis).

@@ -20,8 +20,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
+from onlineeval_dagster.contracts.review import GOLD
 from onlineeval_dagster.errors import ReviewError, TaskRefused
-from onlineeval_dagster.review.gold import GOLD
 from onlineeval_dagster.review.shown import Progress, Task
 from onlineeval_dagster.sampling.chance import unit_interval
 

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from itertools import product
 
+from onlineeval_dagster.contracts.review import GOLD
 from onlineeval_dagster.errors import ReviewError
-from onlineeval_dagster.review.gold import GOLD
 from onlineeval_dagster.review.published import opened, task_id
 from onlineeval_dagster.settings import Settings
 

@@ -13,15 +13,13 @@ import pyarrow.compute as pc
 
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.arrow import INSTANT, to_table
-from onlineeval_dagster.contracts.review import GoldAnswer
+from onlineeval_dagster.contracts.review import GOLD, GoldAnswer
 from onlineeval_dagster.contracts.tables import DAY, TABLES
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import first_rows, rows
 from onlineeval_dagster.review.tasks import asked_axes
 from onlineeval_dagster.sampling.chance import unit_interval_sql
 
-GOLD = "gold"
-"""The stream of labels on gold answers."""
 MOST = 100
 """Answers of an axis that people's agreement makes gold. They stay it: judges are watched on the same set."""
 

@@ -25,10 +25,11 @@ import pyarrow as pa
 
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.catalog.sampling_file import GOLD_SHARE
+from onlineeval_dagster.contracts.review import GOLD
 from onlineeval_dagster.errors import ReviewError
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import engine
-from onlineeval_dagster.review.gold import GOLD, gold_labellers, gold_texts
+from onlineeval_dagster.review.gold import gold_labellers, gold_texts
 from onlineeval_dagster.review.tasks import OPEN_DAYS, ORDER, asked_axes
 from onlineeval_dagster.sampling.chance import unit_interval
 

@@ -20,10 +20,14 @@ _LINES_A_WRITE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """How many events an import wrote, and how many rows could not be read; ingest quarantines those."""
+    """How many events an import wrote, and how many rows could not be read; ingest quarantines those.
+
+    first_bad  where the first of these stands and why it could not be read, redacted
+    """
 
     events: int
     bad: int
+    first_bad: str | None = None
 
 
 def import_files(
@@ -60,6 +64,7 @@ def import_items(
 ) -> Imported:
     """Append the items to the log through `door`; `reached` hears of each cursor once what it covers is on the disk."""
     events = bad = 0
+    first_bad: str | None = None
     lines: list[bytes] = []
     privacy = load_privacy(settings)
     with open_log(settings, door=door) as log:
@@ -72,6 +77,7 @@ def import_items(
                 reached(item.cursor)
             elif isinstance(item, BadRow):
                 bad += 1
+                first_bad = first_bad or f"{item.place}: {privacy.clean_text(item.reason)}"
                 lines.append(_cleaned(item.as_log_line(), privacy))
             else:
                 events += 1
@@ -81,7 +87,7 @@ def import_items(
                 lines = []
         if lines:
             log.append(b"".join(lines))
-    return Imported(events=events, bad=bad)
+    return Imported(events=events, bad=bad, first_bad=first_bad)
 
 
 def _cleaned(line: bytes, privacy: Privacy) -> bytes:

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from onlineeval_dagster.errors import SettingsError
-from onlineeval_dagster.settings import with_environment
+from onlineeval_dagster.settings import secret
 from onlineeval_dagster.sources.files import as_text
 from onlineeval_dagster.sources.langfuse import export_score
 from onlineeval_dagster.sources.pages import Server, credentials, server
@@ -84,12 +83,11 @@ def _as_exported(value: dict[str, Any]) -> dict[str, Any]:
 
 def _server(opened: Opened) -> Server:
     """With the keys of the url, else those that Langfuse's own SDK reads."""
-    public, secret = credentials(opened)
-    try:
-        public = public or with_environment("${LANGFUSE_PUBLIC_KEY}", place=opened.place)
-        secret = secret or with_environment("${LANGFUSE_SECRET_KEY}", place=opened.place)
-    except SettingsError as error:
-        remedy = "or write them into the url, as https://${PUBLIC}:${SECRET}@cloud.langfuse.com"
-        raise opened.failure(error, remedy) from error
-    basic = base64.b64encode(f"{public}:{secret}".encode()).decode()
-    return server(opened, headers={"Authorization": f"Basic {basic}"}, secrets={secret, basic})
+    public, key = credentials(opened)
+    public, key = public or secret("LANGFUSE_PUBLIC_KEY"), key or secret("LANGFUSE_SECRET_KEY")
+    if public is None or key is None:
+        missing = "LANGFUSE_PUBLIC_KEY" if public is None else "LANGFUSE_SECRET_KEY"
+        remedy = "set it, or write the keys into the url, as https://${PUBLIC}:${SECRET}@cloud.langfuse.com"
+        raise opened.failure(f"the environment variable {missing} is not set", remedy)
+    basic = base64.b64encode(f"{public}:{key}".encode()).decode()
+    return server(opened, headers={"Authorization": f"Basic {basic}"}, secrets={key, basic})

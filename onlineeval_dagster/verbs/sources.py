@@ -87,6 +87,11 @@ def _import_once(settings: Settings, dialect: str, said: dict[str, Any], *, at: 
     dialect_of(source, f"--source {dialect}")
     ready = opened(source, place=f"import --source {dialect}", now=datetime.now(UTC), occurred_at=at)
     done = import_items(settings, read_items(ready, {}), door="import")
+    if done.bad and not done.events:
+        raise SourceError(
+            f"import --source {dialect}: none of {done.bad:,} rows could be read; the first: {done.first_bad}; they "
+            "will stand in the quarantine table: import again with what is missing, or with the right --source"
+        )
     where = "the URL" if source.url is not None else f"{len(source.paths)} files"
     out.print(f"{done.events:,} events from {where} are in the log; {done.bad:,} rows could not be read")
     if done.bad:

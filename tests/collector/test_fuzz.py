@@ -185,6 +185,7 @@ def test_otlp_json_of_any_shape(app: FastAPI, log: Log, examples: int) -> None:
 def test_the_worst_that_we_thought_of(app: FastAPI, log: Log) -> None:
     for body in (
         b'{"kind":"response","response_id":"r","query":"' + b"x" * 1_900_000 + b'","response":"y"}',
+        b'{"kind":"response","response_id":"r","query":"' + b"x" * 10_000_000 + b'","response":"y"}',
         b"[" * 1_000_000,
         b'{"a":' * 300_000,
         b'[{"kind":"response","kind":"action","response_id":"r","response_id":"s","action":"copy"}]',

@@ -193,6 +193,20 @@ def test_every_refusal_names_field_and_remedy() -> None:
         assert (place in (name, "event") or rest.startswith(name)) and "; " in rest, reason
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_is_refused_by_the_name_of_its_field(number: str) -> None:
+    body = orjson.dumps(RESPONSE)[:-1] + f',"latency_ms": {number}}}'.encode()
+    ((_, reason),) = taken(b"[" + orjson.dumps(RESPONSE) + b"," + body + b"]").refused
+    assert reason == f"latency_ms: {number} is no JSON number; leave the field out, or send null"
+    ((_, reason),) = taken(number.encode()).refused
+    assert reason.startswith("event: ")
+
+
+def test_a_line_that_is_none_loses_no_other_though_nobody_said_that_they_are_lines() -> None:
+    found = taken(orjson.dumps(RESPONSE) + b"\nno json at all\n" + orjson.dumps(RESPONSE) + b"\n")
+    assert (len(found.lines), [place for place, _ in found.refused]) == (2, [1])
+
+
 def test_long_texts_are_taken_up_to_the_size_of_an_event() -> None:
     for length, fits in ((2**18, True), (2**18 + 1, True), (2**20 - 500, True), (2**20, False)):
         assert bool(taken(orjson.dumps(RESPONSE | {"query": "x" * length})).lines) == fits

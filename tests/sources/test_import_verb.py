@@ -61,6 +61,23 @@ def test_what_is_imported_passes_through_privacy_also_where_it_could_not_be_read
     assert not any("ann.lee" in json.dumps(line) for line in (answer, bad))
 
 
+def test_where_no_row_can_be_read_the_first_is_named_and_all_are_kept_for_the_quarantine(tmp_path):
+    file = lines(tmp_path / "x.jsonl", *(FLAT | {"created_at": "soon, ann.lee@example.com"} for _ in range(3)))
+    with pytest.raises(SourceError, match=r"source jsonl: none of 3 rows .* first: x\.jsonl:1: created_at.*--source"):
+        say(tmp_path, "import", str(file))
+    assert len(in_log(tmp_path)) == 3
+    with pytest.raises(SourceError, match=r"source opik: none of 3 rows") as refused:
+        say(tmp_path, "import", "--source", "opik", str(file))
+    assert "ann.lee" not in str(refused.value)
+
+
+def test_a_server_without_its_keys_is_one_error_that_names_them(tmp_path, monkeypatch):
+    monkeypatch.delenv("LANGFUSE_PUBLIC_KEY", raising=False)
+    told = r"^import --source langfuse: the environment variable LANGFUSE_PUBLIC_KEY is not set; set it, or write"
+    with pytest.raises(SourceError, match=told):
+        say(tmp_path, "import", "--source", "langfuse", "http://127.0.0.1:1")
+
+
 def test_sources_lists_every_dialect_in_one_line_each(tmp_path):
     with living_at(tmp_path / "home"):  # in a process of its own: the verb prints where it was loaded
         done = subprocess.run(
