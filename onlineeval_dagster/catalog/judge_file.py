@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 Status = Literal["active", "shadow", "retired"]
 ReplyForm = Literal["json", "text"]
+Unit = Literal["response", "session"]
 
 LOCAL = "local/"
 LOCAL_ALGORITHMS = {"overlap": "1"}
@@ -49,6 +50,7 @@ class Judge:
     """One judge of one axis, as its file says.
 
     scale            score → anchor, ascending, two or more
+    unit             what is judged: an answer; or a session, by its last answer, once it has been idle
     good_from        the score from which an answer counts as good
     labels           words a reply may use for a score, such as yes → 3; lower case
     base_url         address of an OpenAI-compatible endpoint; None: OPENAI_BASE_URL
@@ -83,6 +85,7 @@ class Judge:
     rate: float | None = None
     repeat_rate: float = REPEAT_RATE
     status: Status = "active"
+    unit: Unit = "response"
     owner: str | None = None
     reply: ReplyForm = "text"
     bare: bool = False
@@ -101,6 +104,17 @@ class Judge:
     def is_local(self) -> bool:
         """True where the judge runs in this process, without key, network or price."""
         return self.model.startswith(LOCAL)
+
+    @property
+    def is_of_sessions(self) -> bool:
+        return self.unit == "session"
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Fields of answers whose texts it sees. The conversation of a session is its questions and answers."""
+        named = PLACEHOLDER.findall(self.prompt)
+        more = ("query", "response") if self.is_of_sessions and "conversation" in named else ()
+        return (*named, *more)
 
     @property
     def repeats(self) -> float:
@@ -126,6 +140,7 @@ def _version(judge: Judge) -> str:
     ]
     framing = [judge.reply, judge.bare, judge.system]
     material += framing if framing != ["text", False, None] else []  # judges without them keep their version
+    material += [{"unit": judge.unit}] if judge.is_of_sessions else []
     material += [{"base_url": judge.base_url}] if judge.base_url else []  # a name may be another model elsewhere
     text = json.dumps(material, sort_keys=True, ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -21,6 +21,7 @@ from onlineeval_dagster.catalog.judge_file import (
     Price,
     ReplyForm,
     Status,
+    Unit,
 )
 from onlineeval_dagster.contracts.events import Response
 from onlineeval_dagster.errors import CatalogError
@@ -92,7 +93,8 @@ class _Reader:
         return Judge(
             name=name,
             axis=self._axis(),
-            prompt=self._prompt(),
+            prompt=self._prompt(unit := self._unit(model)),
+            unit=unit,
             scale=scale,
             good_from=self._good_from(scale),
             model=model,
@@ -142,9 +144,8 @@ class _Reader:
         kinds = int if whole else (int, float)
         if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
             kind = "a whole number" if whole else "a number"
-            raise self._wrong(
-                f"{key} must be {kind} from {low:g} to {high:g}, got {value!r}; {default:g} is the default"
-            )
+            told = f"{key} must be {kind} from {low:g} to {high:g}, got {value!r}; {default:g} is the default"
+            raise self._wrong(told)
         return float(value)
 
     def _rate(self) -> float | None:
@@ -244,9 +245,8 @@ class _Reader:
     def _parameters(self) -> dict[str, Any]:
         parameters = self.front.get("parameters", {})
         if not isinstance(parameters, dict):
-            raise self._wrong(
-                f"parameters must be a table, got {parameters!r}; write parameters = {{ temperature = 0 }}"
-            )
+            told = f"parameters must be a table, got {parameters!r}; write parameters = {{ temperature = 0 }}"
+            raise self._wrong(told)
         ours = _SET_BY_US | ({"response_format"} if self.front.get("reply") == "json" else set())
         if taken := ours & set(parameters):
             raise self._wrong(f"parameters may not set {', '.join(sorted(taken))}; remove it")
@@ -280,7 +280,13 @@ class _Reader:
                 raise self._wrong(f"price.{key} must be US dollars, 0 or more, got {value!r}; {example}")
         return Price(**{key: float(price[key]) for key in keys})
 
-    def _prompt(self) -> str:
+    def _unit(self, model: str) -> Unit:
+        unit = cast(Unit, self._one_of("unit", get_args(Unit), default="response"))
+        if unit == "session" and model.startswith(LOCAL):
+            raise self._wrong(f'unit is "session", and {model!r} reads single answers only; name another model')
+        return unit
+
+    def _prompt(self, unit: Unit) -> str:
         shown = ", ".join(f"{{{name}}}" for name in TEMPLATE_FIELDS)
         if not self.body:
             raise self._wrong(f"the prompt is empty; write it below the second ---, with {shown} where they belong")
@@ -289,6 +295,6 @@ class _Reader:
             if name not in TEMPLATE_FIELDS:
                 exists = "is not shown to judges" if name in Response.model_fields else "is not a field of a response"
                 raise self._wrong(f"the prompt names {{{name}}}, which {exists}; there are {shown}")
-        if "response" not in used:
-            raise self._wrong("the prompt never names {response}, so there is nothing to judge; write it in")
+        if (needed := "conversation" if unit == "session" else "response") not in used:
+            raise self._wrong(f"the prompt never names {{{needed}}}, so there is nothing to judge; write it in")
         return self.body

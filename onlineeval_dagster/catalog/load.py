@@ -13,7 +13,7 @@ from onlineeval_dagster.catalog.clock_file import Clock
 from onlineeval_dagster.catalog.entry import Entry, Name
 from onlineeval_dagster.catalog.experiment_file import Experiments, load_experiments
 from onlineeval_dagster.catalog.gold_file import GoldItem, check_gold, load_gold
-from onlineeval_dagster.catalog.judge_file import PLACEHOLDER, Judge
+from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.judge_reading import load_judges
 from onlineeval_dagster.catalog.metrics_file import Metrics
 from onlineeval_dagster.catalog.privacy_file import PrivacyFile
@@ -113,7 +113,8 @@ def load_catalog(folder: Path) -> Catalog:
     """
     if not folder.is_dir():
         raise CatalogError(f"catalog: no folder {folder}; set ONLINEEVAL_CATALOG to a folder with metrics.toml")
-    judges, broken = _shown_no_secrets(*load_judges(folder / "judges"), load_privacy_file(folder).judges.private)
+    judges, broken = _one_unit_an_axis(*load_judges(folder / "judges"))
+    judges, broken = _shown_no_secrets(judges, broken, load_privacy_file(folder).judges.private)
     metrics = read_file(folder / "metrics.toml", Metrics)
     catalog = Catalog(
         folder=folder,
@@ -134,6 +135,22 @@ def load_catalog(folder: Path) -> Catalog:
     return catalog
 
 
+def _one_unit_an_axis(
+    judges: Iterable[Judge], broken: Mapping[str, CatalogError]
+) -> tuple[tuple[Judge, ...], Mapping[str, CatalogError]]:
+    """Judges of one axis are compared on the same items: one of sessions beside one of answers is broken."""
+    of_answers = {judge.axis: judge.name for judge in judges if not judge.is_of_sessions}
+    wrong = {
+        judge.name: CatalogError(
+            f"judges/{judge.name}.md: unit is 'session', and judges/{of_answers[judge.axis]}.md scores {judge.axis!r} "
+            "of single answers; the two cannot be compared, give one of them another axis"
+        )
+        for judge in judges
+        if judge.is_of_sessions and judge.axis in of_answers
+    }
+    return tuple(judge for judge in judges if judge.name not in wrong), {**broken, **wrong}
+
+
 def _shown_no_secrets(
     judges: Iterable[Judge], broken: Mapping[str, CatalogError], private: Collection[str]
 ) -> tuple[tuple[Judge, ...], Mapping[str, CatalogError]]:
@@ -141,7 +158,7 @@ def _shown_no_secrets(
     wrong: dict[str, CatalogError] = {}
     for judge in judges:
         is_asked = judge.status != "retired" and not judge.is_local
-        shown = [name for name in PLACEHOLDER.findall(judge.prompt) if name in private] if is_asked else []
+        shown = [name for name in judge.shown if name in private] if is_asked else []
         if shown:
             wrong[judge.name] = CatalogError(
                 f"judges/{judge.name}.md: the prompt shows {{{shown[0]}}} to {judge.model!r}, and privacy.toml keeps "

@@ -133,12 +133,12 @@ def usd_allowed(judge: Judge, budget: Budget | None, *, spent_today: float) -> f
     return min(limits, default=None)
 
 
-def expected_usd(lake: Lake, plan: Plan) -> float:
+def expected_usd(lake: Lake, plan: Plan, *, idle: timedelta | None = None) -> float:
     """US dollars an answer: the prompt filled with the texts of the newest ones, a reply of 80 tokens at the most."""
     judge = plan.judge
     if judge.price is None or not len(plan.work):
         return 0.0
-    items = list(items_of(lake, plan.work.slice(0, _PRICED)))
+    items = list(items_of(lake, plan.work.slice(0, _PRICED), idle=idle))
     sizes = [most_tokens(messages(judge, item, boundary="0123456789abcdef")) / _BYTES_A_TOKEN for item in items]
     reply = min(_REPLY_TOKENS, judge.most_output_tokens or _REPLY_TOKENS)
     return judge.price.of(round(sum(sizes) / max(len(sizes), 1)), reply)

@@ -9,7 +9,7 @@ A kill while verdicts are written writes them again: the same event ids, so that
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from onlineeval_dagster.judges.client import completion_reply, extra_of
 from onlineeval_dagster.judges.looking_back import plan_now, stage_of
 from onlineeval_dagster.judges.purse import most_usd
 from onlineeval_dagster.judges.rubric import messages, read_reply
+from onlineeval_dagster.judges.sessions import idle_for
 from onlineeval_dagster.judges.stage import items_of
 from onlineeval_dagster.judges.verdicts import remote_verdict, verdict_id
 from onlineeval_dagster.judges.work import Failure, Reading, WorkItem
@@ -103,7 +104,8 @@ def send_batch(
             settings, catalog, judge, days=days, limit=min(limit, MOST_LINES), now=now, on=on, skip=waiting, price=HALF
         )
         redact = load_privacy(settings, catalog).clean_text
-        asked, lines, most = _requests(lake, plan, redact)
+        items = items_of(lake, plan.work, idle=idle_for(catalog, judge))
+        asked, lines, most = _requests(plan, items, redact)
         if not asked:
             return Sent(reason="no answer waits for this version, or none that the money reaches")
         intent = Intent(key=_key(asked), judge=judge, usd=most, made_at=now)
@@ -186,10 +188,12 @@ def _collect(
     )
 
 
-def _requests(lake: Lake, plan: Plan, redact: Callable[[str], str]) -> tuple[dict[str, WorkItem], bytes, float]:
+def _requests(
+    plan: Plan, items: Iterable[WorkItem], redact: Callable[[str], str]
+) -> tuple[dict[str, WorkItem], bytes, float]:
     """Items by custom id, the file's lines, and the most that they can cost; as many as the money surely pays."""
     judge, asked, lines, size, most = plan.judge, dict[str, WorkItem](), list[bytes](), 0, 0.0
-    for item in items_of(lake, plan.work):
+    for item in items:
         prompt = messages(judge, item, boundary=secrets.token_hex(8), redact=redact)
         body = {"model": judge.model, "messages": prompt, **extra_of(judge)}
         custom_id = verdict_id(judge, item)

@@ -10,12 +10,15 @@ from onlineeval_dagster.contracts.events import Verdict
 from onlineeval_dagster.judges.client import EndpointOf
 from onlineeval_dagster.judges.rubric import Redact
 from onlineeval_dagster.judges.runner import RunSummary, judge_all
+from onlineeval_dagster.judges.sessions import idle_for, newest_sessions
 from onlineeval_dagster.judges.state import JudgeState
 from onlineeval_dagster.judges.work import WorkItem
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import literals, rows
 
 ANSWERS = 10
+TURNS = 10
+"""Answers looked at for each conversation."""
 LOOKED_BACK_DAYS = 7
 """Days with answers that the newest are taken from."""
 
@@ -79,7 +82,9 @@ def judge_text(
 
 
 def own_answers(lake: Lake, catalog: Catalog, judge: Judge, *, count: int = ANSWERS) -> list[WorkItem]:
-    """The newest answers that this judge may be shown: for a remote one those that somebody agreed to pay for."""
+    """The newest answers that this judge may be shown: for a remote one those that somebody agreed to pay for. Of a
+    judge of sessions: the newest conversations, each by its last answer.
+    """
     budget = catalog.sampling.budget
     earliest = "true"
     if not judge.is_local and budget is not None and not budget.judge_history:
@@ -95,11 +100,13 @@ def own_answers(lake: Lake, catalog: Catalog, judge: Judge, *, count: int = ANSW
         and environment in ({literals(catalog.sampling.environments)})
         qualify row_number() over (partition by response_id order by received_at, log_segment, log_offset) = 1
         order by occurred_at desc, response_id
-        limit {count}
+        limit {count if not judge.is_of_sessions else count * TURNS}
         """,
         {"responses": days},
     )
-    return [WorkItem(**row) for row in found.to_pylist()]
+    items = [WorkItem(**row) for row in found.to_pylist()]
+    idle = idle_for(catalog, judge)
+    return items if idle is None else newest_sessions(lake, items, idle)[:count]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

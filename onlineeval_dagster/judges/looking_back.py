@@ -11,6 +11,7 @@ from onlineeval_dagster.contracts.events import Verdict
 from onlineeval_dagster.judges.backfill import Plan, expected_usd, judged_before, plan_backfill, usd_allowed
 from onlineeval_dagster.judges.client import EndpointOf, endpoint_of
 from onlineeval_dagster.judges.runner import judge_all
+from onlineeval_dagster.judges.sessions import idle_for
 from onlineeval_dagster.judges.stage import items_of
 from onlineeval_dagster.judges.state import JudgeState
 from onlineeval_dagster.judges.work import WorkItem
@@ -120,7 +121,7 @@ def _plan(
     lake, budget = Lake(settings.lake_folder), catalog.sampling.budget
     before = judged_before(lake, judge, days=days, now=now, on=on)
     wished = plan_backfill(judge, before, budget=budget, limit=limit, skip=skip)
-    usd_each = price * expected_usd(lake, wished)
+    usd_each = price * expected_usd(lake, wished, idle=idle_for(catalog, judge))
     return plan_backfill(judge, before, budget=budget, limit=limit, usd_each=usd_each, usd_left=usd_left, skip=skip)
 
 
@@ -157,7 +158,7 @@ def _judge(
             if kept:
                 log.append(b"".join(encode(verdict) for verdict in kept))
 
-        work = until_out(items_of(Lake(settings.lake_folder), plan.work))
+        work = until_out(items_of(Lake(settings.lake_folder), plan.work, idle=idle_for(catalog, plan.judge)))
         redact = load_privacy(settings, catalog).clean_text
         tasks = [(plan.judge, work)]
         (summary,) = judge_all(tasks, endpoint=endpoint, record=record, now=now, state=state, redact=redact)

@@ -17,6 +17,9 @@ LONGEST = {"query": 2_000, "response": 3_000, "context": 6_000, "conversation": 
 """Tokens of each field that a judge sees, counted as a quarter of its bytes: English has about four to a token, and the
 characters of other scripts, of two bytes or three, cost more tokens too. What is over it is left out of the middle."""
 
+LONGEST_SESSION = 16_000
+"""Tokens of `{conversation}` where a session is judged: some 60 turns, whole."""
+
 Redact = Callable[[str], str]
 
 _SYSTEM = """You score one axis of one answer that a product gave its user: {axis}.
@@ -59,8 +62,10 @@ def messages(judge: Judge, item: WorkItem, *, boundary: str, redact: Redact = un
     """
 
     def text(match: re.Match[str]) -> str:
-        shown = getattr(item, match[1])
-        told = None if shown is None else truncated(_without_surrogates(redact(shown)), LONGEST[match[1]])
+        whole = judge.is_of_sessions and match[1] == "conversation"
+        shown = whole_conversation(item) if whole else getattr(item, match[1])
+        longest = LONGEST_SESSION if whole else LONGEST[match[1]]
+        told = None if shown is None else truncated(_without_surrogates(redact(shown)), longest)
         return told or "" if judge.bare else _fenced(match[1], told, boundary)
 
     user = {"role": "user", "content": PLACEHOLDER.sub(text, judge.prompt)}
@@ -70,6 +75,20 @@ def messages(judge: Judge, item: WorkItem, *, boundary: str, redact: Redact = un
     scores = ", ".join(map(str, judge.scale))
     system = _SYSTEM.format(axis=judge.axis, scale=scale, scores=scores, boundary=boundary)
     return [{"role": "system", "content": system}, user]
+
+
+def whole_conversation(item: WorkItem) -> str:
+    """The earlier turns and the last one, as a judge of sessions reads them."""
+    return (
+        f"{item.conversation}\n{turn(item.query, item.response)}"
+        if item.conversation
+        else turn(item.query, item.response)
+    )
+
+
+def turn(query: str, response: str) -> str:
+    """A question and its answer, in the form in which earlier turns are kept."""
+    return f"User: {query}\nAssistant: {response}"
 
 
 def reply_schema(judge: Judge) -> dict[str, Any]:

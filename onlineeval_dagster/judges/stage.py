@@ -14,6 +14,7 @@ from onlineeval_dagster.errors import JudgeError
 from onlineeval_dagster.judges.client import EndpointOf
 from onlineeval_dagster.judges.rubric import Redact, unchanged
 from onlineeval_dagster.judges.runner import Record, RunSummary, judge_all
+from onlineeval_dagster.judges.sessions import idle_for, session_items
 from onlineeval_dagster.judges.state import JudgeState
 from onlineeval_dagster.judges.work import WorkItem
 from onlineeval_dagster.lake.delta import Lake
@@ -126,8 +127,9 @@ def run_judges(
     it. Returns a summary a judge, and the error that kept the remote ones from starting (a missing key), if any.
     """
     judges = [judge for judge in catalog.asked_judges if len(pending.of(judge))]
-    local = [(judge, items_of(lake, pending.of(judge))) for judge in judges if judge.is_local]
-    remote = [(judge, items_of(lake, pending.of(judge))) for judge in judges if not judge.is_local]
+    tasks = [(judge, items_of(lake, pending.of(judge), idle=idle_for(catalog, judge))) for judge in judges]
+    local = [task for task in tasks if task[0].is_local]
+    remote = [task for task in tasks if not task[0].is_local]
     summaries = judge_all(local, endpoint=endpoint, record=record, now=now)
     try:
         done = judge_all(remote, endpoint=endpoint, record=record, now=now, state=state, redact=redact)
@@ -154,8 +156,14 @@ def judged_days(lake: Lake, catalog: Catalog, days: Collection[date]) -> list[tu
     return [] if found is None else [(row["version"], row["day"]) for row in found.to_pylist()]
 
 
-def items_of(lake: Lake, work: pa.Table) -> Iterator[WorkItem]:
-    """The responses' texts with their work, read in batches: memory stays flat. What has no text any more is left."""
+def items_of(lake: Lake, work: pa.Table, *, idle: timedelta | None = None) -> Iterator[WorkItem]:
+    """The responses' texts with their work, read in batches: memory stays flat. What has no text any more is left.
+
+    `idle` is given for a judge of sessions (judges/sessions.py).
+    """
+    if idle is not None:
+        yield from session_items(lake, work, idle)
+        return
     days: Collection[date] = set(work.column("day").unique().to_pylist())
     with engine(lake, {"responses": days}) as connection:
         connection.register("work", work)

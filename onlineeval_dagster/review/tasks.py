@@ -42,8 +42,13 @@ class Planned:
 
 
 def asked_axes(judges: Iterable[Judge]) -> dict[str, Judge]:
-    """The axes on which people are asked, each with the judge whose scale they use: an active one before a shadow."""
-    ordered = sorted(judges, key=lambda judge: judge.status != "active")
+    """The axes on which people are asked, each with the judge whose scale they use: an active one before a shadow.
+
+    People look at single answers, so that axes of sessions are not among them.
+    """
+    ordered = sorted(
+        (judge for judge in judges if not judge.is_of_sessions), key=lambda judge: judge.status != "active"
+    )
     found: dict[str, Judge] = {}
     for judge in ordered:
         found.setdefault(judge.axis, judge)

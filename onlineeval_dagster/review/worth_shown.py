@@ -134,12 +134,12 @@ def below_limit(
 
 
 def without_labels(judges: Iterable[JudgeAgreement], live: Iterable[Judge]) -> list[str]:
-    """Judges in force whose answers too few users have an audit label on, for a correction."""
+    """Judges of answers in force whose answers too few users have an audit label on, for a correction."""
     users = {row.judge_version: row.users for row in judges if row.slice == "all" and row.measure == "raw"}
     return [
         f"{judge.name}: labels on answers of {users.get(judge.version, 0)} users of {NEEDED_LABELS}"
         for judge in live
-        if judge.status == "active" and users.get(judge.version, 0) < NEEDED_LABELS
+        if judge.status == "active" and not judge.is_of_sessions and users.get(judge.version, 0) < NEEDED_LABELS
     ]
 
 

@@ -15,6 +15,7 @@ from onlineeval_dagster.lake.delta import Changes, Lake
 from onlineeval_dagster.lake.parts import Part
 from onlineeval_dagster.lake.scan import Connection, engine, literals
 from onlineeval_dagster.sampling.draw import Cell, Drawn, draw, nested, rules_of
+from onlineeval_dagster.sampling.sessions import idle_of, sessions_sql, undecided_sql, with_neighbours
 from onlineeval_dagster.sampling.spent import paced_windows
 from onlineeval_dagster.sampling.strata import deploy_days, placed_sql
 
@@ -31,6 +32,10 @@ class Asked:
     days: frozenset[date]
     judge: Judge | None
 
+    @property
+    def is_of_sessions(self) -> bool:
+        return self.judge is not None and self.judge.is_of_sessions
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
@@ -44,16 +49,22 @@ def decide(lake: Lake, catalog: Catalog, asked: list[Asked], days: frozenset[dat
     """Decide for every eligible answer of `days` that has no row yet and whose window need not be waited for."""
     sampling = catalog.sampling
     salts = sorted({sampling.salt, *sampling.salts.values()})
-    tables = {"responses": days, "signals": days, "selections": days, "deploys": deploy_days(lake, sampling, days)}
+    idle = idle_of(catalog)
+    of_sessions = any(one.is_of_sessions for one in asked)
+    seen = with_neighbours(days) if of_sessions else days
+    tables = {"responses": seen, "signals": seen, "selections": seen, "deploys": deploy_days(lake, sampling, seen)}
     with engine(lake, tables) as connection:
         connection.execute("set preserve_insertion_order = false")
         connection.execute(f"create temp table placed as {placed_sql(sampling, salts)}")
+        if of_sessions:
+            sessions = sessions_sql(sampling.environments, idle, salts)
+            connection.execute(f"create temp table sessions as {sessions}")
         has_rows = bool(lake.rows_by_day("selections", days))
         drawn_of: dict[str, list[Drawn]] = {}
         waiting: set[tuple[str, datetime]] = set()
         for number, one in enumerate(asked):
             salt = sampling.salt_of(one.name)
-            _make_undecided(connection, catalog, one, days, number, salts.index(salt), has_rows=has_rows)
+            _make_undecided(connection, catalog, one, days, number, salts.index(salt), has_rows=has_rows, now=now)
             rules = rules_of(sampling, one.judge)
             cells = _cells(connection, sampling, one, rules, number)
             paced = paced_windows(lake, sampling, one.judge, rules, cells, now=now) if one.judge else {}
@@ -62,12 +73,12 @@ def decide(lake: Lake, catalog: Catalog, asked: list[Asked], days: frozenset[dat
                 rules,
                 window_minutes=sampling.window_minutes,
                 late_rate=sampling.late_rate,
-                now=now,
+                now=now - idle if one.is_of_sessions else now,
                 paced=paced,
             )
             if one.judge is None:
                 drawn = nested(drawn_of.values(), drawn, waiting=waiting)
-            elif salt == sampling.salt:
+            elif salt == sampling.salt and not one.is_of_sessions:
                 drawn_of[one.name] = drawn
                 waiting |= _keys(cells) - _keys(drawn)
             connection.register(f"drawn_{number}", _as_table(drawn))
@@ -89,8 +100,15 @@ def _make_undecided(
     chance: int,
     *,
     has_rows: bool,
+    now: datetime,
 ) -> None:
     """The answers without a row for the judge's version."""
+    wanted = literals(str(day) for day in sorted(one.days & days)) or "null"
+    unpaid = _is_unpaid(catalog, one.judge)
+    if one.is_of_sessions:
+        sql = undecided_sql(one.name, one.version, wanted, chance, unpaid, idle_of(catalog), now=now)
+        connection.execute(f"create temp table undecided_{number} as {sql}")
+        return
     without = f"""
         and not exists (
             from selections
@@ -98,12 +116,11 @@ def _make_undecided(
             and judge = '{one.name}' and judge_version = '{one.version}' and selections.stratum <> '{TARGETED}'
         )
     """
-    wanted = literals(str(day) for day in sorted(one.days & days)) or "null"
     connection.execute(f"""
         create temp {"table" if has_rows else "view"} undecided_{number} as
         select
             response_id, response_at, day, stratum, window_start, chance_{chance} as chance,
-            is_error or {_is_unpaid(catalog, one.judge)} as is_filtered
+            is_error or {unpaid} as is_filtered
         from placed
         where day in ({wanted}) {without if has_rows else ""}
     """)

@@ -67,7 +67,7 @@ def _within(wanted: Wanted, allowed: float) -> Pacing:
     """Factors that keep to `allowed` calls: the others make room first."""
     room = allowed - wanted.fixed - wanted.flagged
     if room >= LEAST * wanted.others:
-        return Pacing(others=min(1.0, room / wanted.others) if wanted.others > 0 else 1.0)
+        return Pacing(others=min(1.0, max(LEAST, room / wanted.others)) if wanted.others > 0 else 1.0)
     room = allowed - wanted.fixed - LEAST * wanted.others
     flagged = min(1.0, room / wanted.flagged) if wanted.flagged > 0 else 1.0
     return Pacing(flagged=max(flagged, LEAST), others=LEAST if wanted.others > 0 else 1.0)

@@ -14,6 +14,7 @@ from onlineeval_dagster.lake.parts import Part
 from onlineeval_dagster.sampling.closing import days_to_close, place_of_closing
 from onlineeval_dagster.sampling.decide import Asked, decide
 from onlineeval_dagster.sampling.followed import days_with_flags, follow_up
+from onlineeval_dagster.sampling.sessions import days_to_end, place_of_ending
 
 _ANSWERS_AT_ONCE = 2_000_000
 
@@ -37,6 +38,7 @@ def select_responses(lake: Lake, catalog: Catalog, *, now: datetime) -> Selected
     The facts known now (flags, deploys) decide; a later flag does not change the row, so that its chance stays true: it
     opens a targeted selection. A plain rate decides at once, a stratum with a size or a floor when its window closes.
     A judge that the lake has never seen decides over all responses; a new version of one goes on with the new ones.
+    A judge of sessions decides when they have ended (sampling/sessions.py).
     For a remote judge, answers from before the budget was confirmed are filtered: no money is spent unasked.
     """
     asked = who_is_asked(lake, catalog, now=now)
@@ -45,7 +47,8 @@ def select_responses(lake: Lake, catalog: Catalog, *, now: datetime) -> Selected
     followed = follow_up(lake, catalog, policies={one.name: one.policy for one in asked}, now=now)
     parts: list[Part] = [part for some in decided for part in some.parts]
     reads = {_place(one.name): one.changes.version for one in asked if one.changes.version >= 0}
-    reads |= place_of_closing(lake, catalog.sampling, now=now) | dict(followed.reads)
+    reads |= place_of_closing(lake, catalog.sampling, now=now) | place_of_ending(lake, catalog, now=now)
+    reads |= dict(followed.reads)
     if parts or followed.parts or any(lake.read_through("selections", key) != at for key, at in reads.items()):
         commit_copied(lake, "selections", [*parts, *followed.parts], reads=reads, now=now)
     return Selected(
@@ -66,10 +69,11 @@ def something_to_decide(lake: Lake, catalog: Catalog, *, now: datetime) -> bool:
 def who_is_asked(lake: Lake, catalog: Catalog, *, now: datetime) -> list[Asked]:
     """The judges that may be asked, then people's review where there is one, each with the days to look at."""
     closing = days_to_close(lake, catalog.sampling, now=now)
+    ending = days_to_end(lake, catalog, now=now)
 
     def one(name: str, axis: str, version: str, policy: str, judge: Judge | None) -> Asked:
         changes = lake.changes("responses", lake.read_through("selections", _place(name)))
-        days = changes.days | closing
+        days = changes.days | closing | (ending if judge is not None and judge.is_of_sessions else frozenset())
         return Asked(name=name, axis=axis, version=version, policy=policy, changes=changes, days=days, judge=judge)
 
     sampling = catalog.sampling

@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from onlineeval_dagster.sampling.pace import LEAST, Wanted, pace_day
@@ -97,6 +97,7 @@ wanted = st.builds(
 
 
 @given(st.dictionaries(st.integers(0, 23), wanted, min_size=1), st.integers(1, 5_000), st.floats(0, 6_000))
+@example({0: Wanted(others=5e-324, fixed=1.0)}, 1, 0.0)
 def test_the_paced_day_never_plans_beyond_its_calls_but_for_the_lowest_rates(hours, calls, spent):
     opening = {MIDNIGHT + hour * HOUR: want for hour, want in hours.items()}
     paced = pace_day(
