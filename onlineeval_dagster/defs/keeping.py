@@ -54,6 +54,14 @@ def forget_runs(instance: dg.DagsterInstance, details: Path, *, before: datetime
     return len(runs)
 
 
+def forget_ticks(instance: dg.DagsterInstance, *, before: datetime) -> int:
+    """Delete the ticks of every sensor and schedule from before `before`; returns how many of these were asked."""
+    states = instance.all_instigator_state()
+    for state in states:
+        instance.purge_ticks(state.instigator_origin_id, state.selector_id, before.timestamp())
+    return len(states)
+
+
 def _erasures(place: Place, _: dg.DagsterInstance) -> Iterator[str]:
     for done in resume(place.settings(), now=place.now()):
         yield f"erasure {done.name} finished: {sum(done.rows.values())} rows, {done.lines} lines of the log"
@@ -80,6 +88,7 @@ def _runs(place: Place, instance: dg.DagsterInstance) -> Iterator[str]:
         before = place.now() - timedelta(days=days)
         if count := forget_runs(instance, place.settings().home / "runs", before=before):
             yield f"{count} runs that ended more than {days} days ago forgotten"
+        forget_ticks(instance, before=before)
 
 
 NIGHT: Mapping[str, Callable[[Place, dg.DagsterInstance], Iterator[str]]] = {

@@ -1,19 +1,30 @@
 """What `onlineeval init` prints: rows as they were understood, limits, traffic, cost."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from onlineeval_dagster.catalog.prices_file import Prices
 from onlineeval_dagster.contracts.events import Response
-from onlineeval_dagster.newcomer.cost import CHARS_A_TOKEN, MONTH_DAYS, REPLY_TOKENS, Audit, JudgeCost, month_usd
+from onlineeval_dagster.newcomer.cost import (
+    CHARS_A_TOKEN,
+    MONTH_DAYS,
+    REPLY_TOKENS,
+    Audit,
+    JudgeCost,
+    judge_cost,
+    month_usd,
+)
 from onlineeval_dagster.newcomer.limits import can, cannot
 from onlineeval_dagster.newcomer.survey import SHOWN, Survey, Traffic
 from onlineeval_dagster.privacy.redaction import redact
 
 LONGEST = 120
+_MODELS_SHOWN = 3
 
 
 def show_rows(found: Survey, out: Console) -> None:
@@ -66,7 +77,7 @@ def show_costs(costs: Sequence[JudgeCost], judged_a_day: float, audit: Audit, ou
         table.add_row(f"judge {escape(cost.judge.name)} ({escape(model)})", *map(usd, month))
     table.add_row("all judges", *(usd(month_usd(costs, answers_a_day=judged_a_day, rate=share)) for share in shares))
     judged = judged_a_day * MONTH_DAYS
-    table.add_row("reviewers' time", *(f"{audit.hours(judged * share):,.1f} hours" for share in shares))
+    table.add_row("reviewers' time", *(hours(audit.hours(judged * share)) for share in shares))
     out.print(table)
     for cost in costs:
         if not cost.judge.is_local and cost.judge.price is not None:
@@ -82,6 +93,35 @@ def show_costs(costs: Sequence[JudgeCost], judged_a_day: float, audit: Audit, ou
         f"A month is {MONTH_DAYS} days. Reviewers look at {100 * audit.share:g} % of judged answers, "
         f"{audit.seconds:g} seconds each (--audit-share, --audit-seconds)."
     )
+
+
+def show_models(
+    costs: Sequence[JudgeCost], answers: Sequence[Response], judged_a_day: float, listed: Prices, out: Console
+) -> None:
+    """What the cheapest models of the list would cost in place of judges that are local."""
+    judges = [cost.judge for cost in costs if cost.judge.is_local]
+    months: dict[str, tuple[float, float]] = {}
+    for model in listed.models:
+        asked = [judge_cost(replace(judge, model=model, price=listed.of(model)), answers) for judge in judges]
+        ten, all_ = (month_usd(asked, answers_a_day=judged_a_day, rate=share) for share in (0.1, 1.0))
+        months[model] = ten, all_
+    cheapest = sorted(months, key=lambda model: months[model])[:_MODELS_SHOWN]
+    if judges and cheapest:
+        told = "; ".join(f"{model} {usd(months[model][0])} and {usd(months[model][1])}" for model in cheapest)
+        out.print(
+            f"With a model in place of the local {'judge' if len(judges) == 1 else 'judges'}, at 10 % and 100 % "
+            f"(list of {listed.as_of}): {told}. Add --model NAME.",
+            markup=False,
+        )
+
+
+def hours(amount: float) -> str:
+    """
+    >>> hours(0), hours(0.02), hours(0.5), hours(12.345)
+    ('0 minutes', '1 minute', '30 minutes', '12.3 hours')
+    """
+    minutes = round(amount * 60)
+    return f"{amount:,.1f} hours" if minutes >= 60 else f"{minutes} minute{'' if minutes == 1 else 's'}"
 
 
 def usd(amount: float) -> str:

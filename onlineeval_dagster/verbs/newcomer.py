@@ -18,6 +18,7 @@ from onlineeval_dagster.verbs.sources import column_map, instant
 if TYPE_CHECKING:
     from onlineeval_dagster.catalog.judge_file import Price
     from onlineeval_dagster.catalog.load import Catalog
+    from onlineeval_dagster.catalog.prices_file import Prices
     from onlineeval_dagster.newcomer.cost import JudgeCost
     from onlineeval_dagster.newcomer.survey import Survey
 
@@ -57,7 +58,7 @@ def init(
     """Look at a log file, see what judging it would cost, and write a catalog. Nothing is sent to any model."""
     from onlineeval_dagster.catalog.load import load_catalog
     from onlineeval_dagster.newcomer.cost import Audit, judge_cost
-    from onlineeval_dagster.newcomer.shown import show_costs, show_limits, show_rows, show_traffic
+    from onlineeval_dagster.newcomer.shown import show_costs, show_limits, show_models, show_rows, show_traffic
     from onlineeval_dagster.newcomer.survey import survey, traffic
     from onlineeval_dagster.newcomer.written import Learned, ask_model, check_target, draft, put_in_place, write_learned
 
@@ -83,6 +84,7 @@ def init(
         costs = [judge_cost(judge, found.texts) for judge in catalog.live_judges]
         judged_a_day = about.answers_a_day * (1 - found.failed / found.answers)
         show_costs(costs, judged_a_day, Audit(share=audit_share, seconds=audit_seconds), out)
+        show_models(costs, found.texts, judged_a_day, _listed(staged), out)
         cap = _cap(cap)
         rate = _rate(costs, judged_a_day, cap)
         is_paid = any(not cost.judge.is_local for cost in costs) and rate is not None
@@ -148,12 +150,10 @@ def _rows(entry: dict[str, Any], *, at: str | None, now: datetime) -> Any:
 def price_of_model(folder: Path, model: str, price_in: float | None, price_out: float | None) -> "Price":
     """What `--model` costs: as said, or by the list of a catalog. Raises CatalogError where nobody says."""
     from onlineeval_dagster.catalog.judge_file import Price
-    from onlineeval_dagster.catalog.prices_file import load_prices
 
     if price_in is not None and price_out is not None:
         return Price(input_usd_per_million=price_in, output_usd_per_million=price_out)
-    file = folder / "prices.toml"
-    listed = load_prices(file if file.exists() else PACKAGED_CATALOG / "prices.toml")
+    listed = _listed(folder)
     price = listed.of(model)
     if price is None or price_in is not None or price_out is not None:
         known = ", ".join(listed.models)
@@ -164,6 +164,14 @@ def price_of_model(folder: Path, model: str, price_in: float | None, price_out: 
         )
     out.print(f"\nPrices of {model}: the list of {listed.as_of} (prices.toml); compare with your provider's page.")
     return price
+
+
+def _listed(folder: Path) -> "Prices":
+    """The price list of a catalog, the packaged one where it has none. Raises CatalogError."""
+    from onlineeval_dagster.catalog.prices_file import load_prices
+
+    file = folder / "prices.toml"
+    return load_prices(file if file.exists() else PACKAGED_CATALOG / "prices.toml")
 
 
 def _cap(cap: float | None) -> float:

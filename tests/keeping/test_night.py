@@ -7,8 +7,21 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import (
+    InProcessCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    TickData,
+    TickStatus,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from onlineeval_dagster.defs.keeping import erasures_finished, forget_runs
+from onlineeval_dagster.defs.keeping import erasures_finished, forget_runs, forget_ticks
 from onlineeval_dagster.defs.place import Place
 from onlineeval_dagster.keeping.erasure import ask, unfinished
 from onlineeval_dagster.keeping.quiet import keeping
@@ -29,6 +42,14 @@ def settings(tmp_path: Path) -> Settings:
     lake_of(settings, [answer("old", at=YESTERDAY - timedelta(days=50))], now=NOW)
     lake_of(settings, [answer("c", at=YESTERDAY)], now=NOW)
     return settings
+
+
+ORIGIN = RemoteInstigatorOrigin(
+    repository_origin=RemoteRepositoryOrigin(
+        code_location_origin=InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="m")), repository_name="r"
+    ),
+    instigator_name="log",
+)
 
 
 @dg.job
@@ -70,6 +91,27 @@ def test_old_runs_that_ended_are_forgotten_oldest_first_and_no_more_than_a_night
         assert forget_runs(instance, folder, before=NOW - timedelta(days=30)) == 0
         assert forget_runs(instance, folder, before=NOW + timedelta(days=30), limit=2) == 2
         assert {run.run_id for run in instance.get_runs()} == {ended[2], running}
+
+
+def test_ticks_of_sensors_go_with_the_runs_of_their_time(settings):
+    with instance_at(settings) as instance:
+        state = InstigatorState(ORIGIN, InstigatorType.SENSOR, InstigatorStatus.RUNNING)
+        name = {"instigator_origin_id": state.instigator_origin_id, "selector_id": state.selector_id}
+        instance.add_instigator_state(state)
+        for days in (31, 29, 0):
+            at = (NOW - timedelta(days=days)).timestamp()
+            instance.create_tick(
+                TickData(
+                    **name,
+                    instigator_name="log",
+                    instigator_type=InstigatorType.SENSOR,
+                    status=TickStatus.SKIPPED,
+                    timestamp=at,
+                )
+            )
+        assert forget_ticks(instance, before=NOW - timedelta(days=30)) == 1
+        left = instance.get_ticks(state.instigator_origin_id, state.selector_id)
+        assert [round((NOW.timestamp() - tick.timestamp) / 86_400) for tick in left] == [0, 29]
 
 
 def test_an_erasure_that_is_not_finished_is_warned_of_without_the_id(settings):

@@ -1,6 +1,7 @@
 """`onlineeval init` from the file to the catalog: what it prints, what it writes, what it refuses."""
 
 import io
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,16 @@ def test_local_judges_see_everything_and_no_budget_is_confirmed(desk: Desk, chat
     sampling = desk.sampling()
     assert "budget" not in sampling
     assert {sampling[name]["rate"] for name in ("flagged", "new_version", "normal")} == {1.0}
+
+
+def test_beside_local_judges_stands_what_models_of_the_list_would_cost(desk: Desk, chats: Path) -> None:
+    said = desk.init(chats, answers_per_day=3_000.0)
+    told = re.search(r"at 10 % and 100 % \(list of 2026-.*\): (\S+) (\$[\d.,]+) and (\$[\d.,]+); .*--model NAME", said)
+    assert told, said
+    again = desk.init(chats, to=desk.folder / "priced", answers_per_day=3_000.0, model=told[1])
+    row = next(line for line in again.splitlines() if "all judges" in line)
+    assert told[2] in row and told[3] in row
+    assert "With a model" not in again
 
 
 def test_a_model_is_priced_by_the_dated_list_and_the_rates_keep_within_the_cap(desk: Desk, chats: Path) -> None:
