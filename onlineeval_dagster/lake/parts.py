@@ -1,14 +1,9 @@
-"""Parquet files of a batch, written while its lines are read, and their registration in Delta as one commit a table.
+"""Parquet files of a batch, written while its lines are read, and their registration in Delta as one commit a table."""
 
-A file that was written and not committed is in no Delta log: it is never read, and `Lake.vacuum` removes it.
-"""
-
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +12,10 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, Transaction
-from deltalake.exceptions import DeltaError
-from deltalake.transaction import AddAction, RemoveAction
 
 from onlineeval_dagster.contracts.tables import DAY
 from onlineeval_dagster.errors import LakeError
+from onlineeval_dagster.lake.commit import Part, commit_files
 from onlineeval_dagster.lake.delta import Lake
 
 APPLICATION = "ingest"
@@ -29,16 +23,6 @@ APPLICATION = "ingest"
 
 _MOST_OPEN = 256  # files; a process may have some 1,024
 _WRITERS = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A finished Parquet file. `path` is relative to the table's folder, `size` in bytes."""
-
-    path: str
-    day: date
-    rows: int
-    size: int
 
 
 class PartsWriter:
@@ -150,23 +134,8 @@ def commit_parts(lake: Lake, name: str, parts: Sequence[Part], *, batch: int, no
     table = lake.open(name)
     if (table.transaction_version(APPLICATION) or 0) >= batch:  # the library would accept it once more
         return
-    modified = int(now.timestamp() * 1000)
-    actions: list[AddAction | RemoveAction] = [
-        AddAction(
-            part.path, part.size, {DAY.name: str(part.day)}, modified, True, json.dumps({"numRecords": part.rows})
-        )
-        for part in parts
-    ]
-    try:
-        table.create_write_transaction(
-            actions,
-            mode="append",
-            schema=table.schema(),
-            partition_by=[DAY.name],
-            commit_properties=CommitProperties(app_transactions=[Transaction(APPLICATION, batch)]),
-        )
-    except (DeltaError, OSError, ValueError) as error:
-        raise LakeError(f"lake table {name}: batch {batch}: {error}; nothing was committed, run again") from error
+    properties = CommitProperties(app_transactions=[Transaction(APPLICATION, batch)])
+    commit_files(lake, name, parts, properties=properties, now=now, what=f"batch {batch}: ")
 
 
 def _repeating(rows: pa.Table) -> list[str]:

@@ -17,11 +17,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable
-from deltalake.exceptions import DeltaError
-from deltalake.transaction import AddAction, RemoveAction
 
 from onlineeval_dagster.contracts.tables import DAY, TABLES
-from onlineeval_dagster.errors import LakeError
+from onlineeval_dagster.lake.commit import Part, commit_files
 from onlineeval_dagster.lake.delta import KEEPS_AGGREGATES, Lake
 from onlineeval_dagster.lake.scan import engine, scan_files
 
@@ -29,14 +27,10 @@ _BATCH_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _File:
-    """A current file of a table; `path` as the log names it, `whole` where it lies."""
+class _File(Part):
+    """A current file of a table; `whole` is where it lies."""
 
-    path: str
     whole: str
-    day: date
-    size: int
-    rows: int
 
 
 def drop_days(lake: Lake, name: str, *, before: date, now: datetime) -> dict[date, int]:
@@ -149,25 +143,8 @@ def _rewritten(
 
 
 def _commit(lake: Lake, name: str, old: list[_File], new: list[_File], *, now: datetime) -> None:
-    table = lake.open(name)
-    moment = int(now.timestamp() * 1000)
-    actions: list[AddAction | RemoveAction] = [
-        RemoveAction(file.path, True, moment, file.size, {DAY.name: str(file.day)}) for file in old
-    ]
-    actions += [
-        AddAction(file.path, file.size, {DAY.name: str(file.day)}, moment, True, json.dumps({"numRecords": file.rows}))
-        for file in new
-    ]
-    try:
-        table.create_write_transaction(
-            actions,
-            mode="append",
-            schema=table.schema(),
-            partition_by=[DAY.name],
-            commit_properties=CommitProperties(custom_metadata={KEEPS_AGGREGATES: True}),
-        )
-    except (DeltaError, OSError, ValueError) as error:
-        raise LakeError(f"lake table {name}: {error}; nothing was taken out, run again") from error
+    properties = CommitProperties(custom_metadata={KEEPS_AGGREGATES: True})
+    commit_files(lake, name, new, removed=old, properties=properties, now=now)
 
 
 def _without_statistics(commit: Path) -> None:

@@ -90,20 +90,8 @@ def tables(
     known = [effect for effect in effects if effect.metric in metrics]
     if not known:
         return (points,)
-    columns = (
-        "change",
-        "metric",
-        "before",
-        "after",
-        "difference",
-        "low",
-        "high",
-        "n before",
-        "n after",
-        "judge version",
-    )
     changed = ComputedTable(
-        title="Before and after each change", columns=(*columns, "found"), rows=tuple(map(_effect, known))
+        title="Before and after each change", columns=_EFFECT_COLUMNS, rows=tuple(map(_effect, known))
     )
     return points, changed
 

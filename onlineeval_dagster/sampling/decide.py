@@ -10,9 +10,9 @@ from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.catalog.sampling_file import TARGETED, Sampling, Stratum
 from onlineeval_dagster.contracts.arrow import INSTANT
+from onlineeval_dagster.lake.commit import Part
 from onlineeval_dagster.lake.copied import copy_part
 from onlineeval_dagster.lake.delta import Changes, Lake
-from onlineeval_dagster.lake.parts import Part
 from onlineeval_dagster.lake.scan import Connection, engine, literals
 from onlineeval_dagster.sampling.draw import Cell, Drawn, draw, nested, rules_of
 from onlineeval_dagster.sampling.sessions import idle_of, sessions_sql, undecided_sql, with_neighbours

@@ -11,9 +11,9 @@ from datetime import date, datetime, timedelta
 from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.catalog.sampling_file import TARGETED
+from onlineeval_dagster.lake.commit import Part
 from onlineeval_dagster.lake.copied import copy_part
 from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.parts import Part
 from onlineeval_dagster.lake.scan import engine
 from onlineeval_dagster.sampling.chance import unit_interval_sql
 from onlineeval_dagster.sampling.spent import calls_of_day

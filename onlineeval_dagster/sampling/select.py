@@ -8,9 +8,9 @@ from datetime import date, datetime
 from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.catalog.sampling_file import REVIEW, Sampling
+from onlineeval_dagster.lake.commit import Part
 from onlineeval_dagster.lake.copied import commit_copied
 from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.parts import Part
 from onlineeval_dagster.sampling.closing import days_to_close, place_of_closing
 from onlineeval_dagster.sampling.decide import Asked, decide
 from onlineeval_dagster.sampling.followed import days_with_flags, follow_up

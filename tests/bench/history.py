@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 
 from onlineeval_dagster.catalog.load import Catalog, load_catalog
 from onlineeval_dagster.contracts.tables import TABLES
+from onlineeval_dagster.lake.commit import Part
 from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.parts import Part, commit_parts
+from onlineeval_dagster.lake.parts import commit_parts
 from onlineeval_dagster.quality.progress import passed
 from onlineeval_dagster.settings import Settings
 from tests.bench.past import TEXTS, Past, day_sql
