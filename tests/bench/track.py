@@ -73,6 +73,8 @@ def track(scratch: Path, calls: int = 20_000, rounds: int = 3) -> list[Measured]
                 ratio = ours.median / costs[other].median
                 measured.append(Measured(name=f"{name} / {other}, median", value=ratio, unit="×", at_most=limit))
         measured.append(Measured(name=f"{name}, p99", value=ours.p99, unit="µs", at_most=P99_BAR_US))
+    for absent in sorted(BARS.keys() - costs.keys()):
+        print(f"{absent} is not installed here: its bar was not looked at; make bench installs it", file=sys.stderr)
     for name, cost in costs.items():
         note = f"p99 {cost.p99:,.1f}, worst {cost.worst:,.1f}"
         measured.append(Measured(name=f"  {name}, median", value=cost.median, unit="µs", note=note))
