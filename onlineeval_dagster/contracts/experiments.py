@@ -8,7 +8,7 @@ from onlineeval_dagster.contracts.base import Contract, Count, Finite, Instant, 
 
 
 class ExperimentResult(Contract):
-    """One metric of one treatment against the control, up to the end of a week. Grain: the first six.
+    """One metric of one treatment against the control, up to the end of a week. Grain: the first six and said_by.
 
     as_of           midnight UTC after the week's last day; everything since the start is in the numbers
     slice, slice_value  `all`/`all`, or a segment named before the start
@@ -29,6 +29,15 @@ class ExperimentResult(Contract):
     outcome, rule, because  on rows of the primary metric over all: the decision, the rule that fired, what it fired on
     broken          what of the trust gate failed, on the same rows; null where nothing did
     several         units that met several arms, on the same rows
+    said_by         `counted`, `judge` (its word, equal errors in both arms taken for granted) or `people` (each arm's
+                    judged value corrected by its own labels; units are those with a label)
+    decides         whether decisions rest on this row of the metric
+    bias_low, bias_high  of people's rows: the judge may favour the treatment by so much, in the metric's unit; what
+                    lies outside is ruled out at 95 %
+    noise           lift that chance alone reaches one time in twenty, by re-splits of the same units
+    noise_hits      share of these re-splits with p < .05; 5 % is right
+    planned_units   of both arms at the planned end, where the decision stands
+    held            what of the trust gate held, with its numbers, where `broken` stands
     """
 
     experiment: Key
@@ -69,6 +78,14 @@ class ExperimentResult(Contract):
     because: str | None = None
     broken: str | None = None
     several: Count | None = None
+    said_by: Literal["counted", "judge", "people"] | None = None
+    decides: bool | None = None
+    bias_low: Finite | None = None
+    bias_high: Finite | None = None
+    noise: Finite | None = None
+    noise_hits: Share | None = None
+    planned_units: Count | None = None
+    held: str | None = None
 
     @model_validator(mode="after")
     def _value_or_reason(self) -> Self:

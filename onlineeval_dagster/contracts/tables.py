@@ -287,7 +287,7 @@ TABLES: dict[str, Table] = {
         Table(
             name="experiment_results",
             contract=experiments.ExperimentResult,
-            key=("experiment", "as_of", "variant", "metric", "slice", "slice_value"),
+            key=("experiment", "as_of", "variant", "metric", "slice", "slice_value", "said_by"),
             day_of=("as_of",),
             description="What each week of an experiment said: every metric, arm and segment, and the decision.",
         ),

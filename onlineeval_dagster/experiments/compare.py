@@ -10,7 +10,8 @@ is the unadjusted one. A quantile of any kind gives an interval: Student's t for
 sequential design, or that of a confidence sequence.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,12 @@ class Comparison:
     control_units: Floats
     removed: Floats
     reason: NDArray[np.object_]
+
+    def beside(self, other: Self) -> Self:
+        """Both, one after the other on the first axis."""
+        return type(self)(
+            **{one.name: np.concatenate([getattr(self, one.name), getattr(other, one.name)]) for one in fields(self)}
+        )
 
     @property
     def answered(self) -> NDArray[np.bool_]:

@@ -71,6 +71,18 @@ class Splits:
     noise: float
 
     @property
+    def share(self) -> float:
+        """Of re-splits with p < .05; NaN where there were none."""
+        return self.hits / len(self.p_values) if len(self.p_values) else float("nan")
+
+    @property
+    def errs_more_than_told(self) -> bool:
+        """Whether p < .05 came up so often that intervals are too narrow: above the 99.9 % band of the binomial."""
+        from scipy.stats import binom
+
+        return bool(self.hits > binom.ppf(0.9995, len(self.p_values), 0.05))
+
+    @property
     def hits(self) -> int:
         return int((self.p_values < 0.05).sum())
 
@@ -84,14 +96,18 @@ class Splits:
         return bool(low <= self.hits <= high)
 
 
-def resplit(totals: Floats, *, splits: int, rng: np.random.Generator) -> Splits:
-    """Split the units by a coin, again and again. totals: (units, 2), numerator and denominator of each."""
-    rows = np.column_stack([np.ones(len(totals)), totals])
-    outer = (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
-    coins = rng.random((splits, len(rows))) < 0.5
-    first = (coins.astype(np.float64) @ outer).reshape(splits, 3, 3)
-    both = outer.sum(axis=0).reshape(3, 3)
-    found = compare(UnitMoments(products=np.stack([first, both - first], axis=1)))
+def resplit(
+    products: Floats, *, splits: int, rng: np.random.Generator, shares: tuple[float, float] = (0.5, 0.5)
+) -> Splits:
+    """Split by a coin, again and again. products: (units or buckets of them, 3, 3) of 1, numerator and denominator.
+
+    shares: of the two arms; what they leave is in neither.
+    """
+    outer = products.reshape(len(products), -1)
+    coins = rng.random((splits, len(products)))
+    first, second = coins < shares[0], (coins >= shares[0]) & (coins < sum(shares))
+    arms = [(one.astype(np.float64) @ outer).reshape(splits, 3, 3) for one in (first, second)]
+    found = compare(UnitMoments(products=np.stack(arms, axis=1)))
     known = found.answered[..., 0]
     lifts = np.abs(found.lift[known, 0])
     return Splits(p_values=found.p_value()[known, 0], noise=float(np.quantile(lifts, 0.95)) if len(lifts) else np.nan)

@@ -61,7 +61,7 @@ def look_back(file: Path, catalog: Catalog, experiment: Experiment, *, now: date
     )
     asked = _EXPOSED.format(key=_KEY[experiment.unit], environments=literals(catalog.sampling.environments))
     exposures = query(file, asked, {"start": start, "until": until})
-    counted = count_units(file, catalog, "past", past, exposures, until=until)
+    counted = count_units(file, catalog, "past", past, exposures, looks=[until])[0]
     metrics = {name: _metric(counted.moments, place) for place, name in enumerate(experiment.metrics)}
     traffic = _traffic(exposures.column("occurred_at").to_numpy(), start, weeks)
     return Seen(weeks=weeks, traffic=traffic, metrics=metrics)

@@ -61,10 +61,12 @@ def _compared(moments: UnitMoments) -> float:
 
 
 def counted(scratch: Path) -> list[Measured]:
-    """Moments of 10,000,000 answers (one a unit and day), 10 metrics: seconds of one look and of 14."""
+    """Moments of 10,000,000 answers (one a unit and day), 10 metrics: seconds of 14 looks."""
     catalog = load_catalog(PACKAGED_CATALOG)
     names = [f"metric_{number}" for number in range(10)]
-    metrics = dict.fromkeys(names, catalog.metrics.metrics["copied"])
+    copied = catalog.metrics.metrics["copied"]
+    # Each has a column of its own: equal expressions would be summed once.
+    metrics = {name: copied.model_copy(update={"numerator": name}) for name in names}
     catalog = replace(catalog, metrics=catalog.metrics.model_copy(update={"metrics": metrics}))
     one = Experiment.model_validate(
         {
@@ -79,14 +81,12 @@ def counted(scratch: Path) -> list[Measured]:
     )
     file = scratch / "experiments" / "w.duckdb"
     exposures = _world(file)
-    seconds = []
-    for look in range(1, 15):
-        began = time.perf_counter()
-        count_units(file, catalog, "bench", one, exposures, until=midnight(START) + timedelta(days=look))
-        seconds.append(time.perf_counter() - began)
+    looks = [midnight(START) + timedelta(days=look) for look in range(1, 15)]
+    began, used = time.perf_counter(), time.process_time()
+    count_units(file, catalog, "bench", one, exposures, looks=looks)
     return [
-        Measured(name="10 M unit-days, 10 metrics, the last look", value=seconds[-1], unit="s"),
-        Measured(name="10 M unit-days, 10 metrics, 14 looks", value=sum(seconds), unit="s", at_most=60),
+        Measured(name="10 M unit-days, 10 metrics, 14 looks, CPU", value=time.process_time() - used, unit="s"),
+        Measured(name="10 M unit-days, 10 metrics, 14 looks", value=time.perf_counter() - began, unit="s", at_most=60),
     ]
 
 
@@ -99,7 +99,8 @@ def _world(file: Path) -> pa.Table:
         warehouse.execute(
             f"create schema marts; create table marts.response_facts as select 'u' || u as user_id, 's' as session_id, "
             f"'production' as environment, date '{START}' + d::int as day, "
-            f"timestamptz '{START} 00:01:00+00' + to_days(d::int) as occurred_at, hash(u, d) % 3 = 0 as copy_seen "
+            f"timestamptz '{START} 00:01:00+00' + to_days(d::int) as occurred_at, "
+            f"{', '.join(f'hash(u, d, {place}) % 3 = 0 as metric_{place}' for place in range(10))} "
             f"from range({units}) as us(u), range(14) as ds(d)"
         )
         return warehouse.sql(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.warehouse.duckdb import connection
 
 START = date(2026, 11, 2)
@@ -45,6 +46,10 @@ def write_facts(
     with connection(file) as warehouse:
         warehouse.register("given", table)
         warehouse.execute("create schema marts; create table marts.response_facts as select * from given")
+    return exposures_of(met, warm)
+
+
+def exposures_of(met: dict[int, datetime], warm: np.ndarray) -> pa.Table:
     return pa.Table.from_pylist(
         [
             {
@@ -59,3 +64,63 @@ def write_facts(
             for user, at in met.items()
         ]
     )
+
+
+def write_judged_facts(
+    file: Path,
+    judge: Judge,
+    *,
+    users: int = 1_200,
+    flattered: float = 0.0,
+    better: float = 0.0,
+    failing: float = 0.0,
+    labelled: float = 0.3,
+    seed: int = 2,
+) -> tuple[pa.Table, pa.Table]:
+    """A week of judged answers, two a user, all met on the first day; returns exposures and labels.
+
+    People find 75 % good, `better` more in `warm`. The judge errs on 15 % either way, and passes `flattered` of what is
+    bad in `warm`; it fails on 2 %, and `failing` more there. Flagged ones are all judged, the others half.
+    """
+    rng = np.random.default_rng(seed)
+    user = np.repeat(np.arange(users), 2)
+    warm = user % 2 == 1
+    level = np.repeat(rng.normal(0, 0.1, users), 2)
+    good = rng.random(2 * users) < np.clip(0.75 + level + better * warm, 0, 1)
+    said = np.where(rng.random(2 * users) < 0.15, ~good, good)
+    said |= warm & ~good & (rng.random(2 * users) < flattered)
+    chance = np.where(rng.random(2 * users) < 0.2, 1.0, 0.5)
+    is_judged = rng.random(2 * users) < chance
+    fails = rng.random(2 * users) < 0.02 + failing * warm
+    is_labelled = is_judged & ~fails & (rng.random(2 * users) < labelled)
+    at = [midnight(START) + timedelta(days=float(day)) for day in rng.uniform(0.1, 6.9, 2 * users)]
+    names = [f"r{n}" for n in range(2 * users)]
+    column = judge.name.replace("-", "_")
+    facts = pa.table(
+        {
+            "response_id": names,
+            "day": [one.date() for one in at],
+            "occurred_at": at,
+            "user_id": [f"u{one}" for one in user],
+            "session_id": [f"s{one}" for one in user],
+            "device": ["web"] * len(at),
+            "environment": ["production"] * len(at),
+            f"{column}_state": np.where(is_judged, np.where(fails, "failed", "done"), "not_selected").tolist(),
+            f"{column}_version": [judge.version] * len(at),
+            f"{column}_probability": chance,
+            f"{column}_score": np.where(said, 3, 1),
+            f"{column}_good": said,
+        }
+    )
+    labels = pa.table(
+        {
+            "axis": [judge.axis] * int(is_labelled.sum()),
+            "response_id": [name for name, one in zip(names, is_labelled, strict=True) if one],
+            "score": np.where(good, 3, 1)[is_labelled],
+            "probability": chance[is_labelled] * labelled,
+        }
+    )
+    with connection(file) as warehouse:
+        warehouse.register("given", facts)
+        warehouse.execute("create schema marts; create table marts.response_facts as select * from given")
+    return exposures_of(dict.fromkeys(range(users), midnight(START)), np.arange(users) % 2 == 1), labels

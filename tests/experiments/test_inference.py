@@ -167,12 +167,18 @@ def test_what_the_arms_brought_along_is_compared() -> None:
 def test_resplits_of_one_crowd_show_its_noise_and_a_wrong_unit() -> None:
     rng = np.random.default_rng(8)
     d = 1.0 + rng.poisson(3, 800)
-    totals = np.column_stack([rng.normal(5, 1, 800) * d, d])
-    sound = resplit(totals, splits=300, rng=rng)
+    totals = np.column_stack([np.ones(800), rng.normal(5, 1, 800) * d, d])
+    products = totals[:, :, None] * totals[:, None, :]
+    sound = resplit(products, splits=300, rng=rng)
     assert sound.is_sound
     assert sound.noise == pytest.approx(1.96 * 2 * 1.05 / 800**0.5 / 5, rel=0.15)
     split_by_answer = sound.__class__(p_values=np.concatenate([np.full(120, 0.01), np.full(180, 0.5)]), noise=0.0)
-    assert not split_by_answer.is_sound
+    assert not split_by_answer.is_sound and split_by_answer.errs_more_than_told
+    assert not sound.errs_more_than_told
+    in_buckets = resplit(products.reshape(100, 8, 3, 3).sum(axis=1), splits=300, rng=rng)
+    assert in_buckets.is_sound and in_buckets.noise == pytest.approx(sound.noise, rel=0.2)
+    narrow = resplit(products, splits=300, rng=rng, shares=(0.25, 0.25))
+    assert narrow.noise == pytest.approx(sound.noise * 2**0.5, rel=0.2), "two of four arms"
 
 
 def test_segments_are_pooled_as_statsmodels_does_and_drawn_together() -> None:
