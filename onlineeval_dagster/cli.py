@@ -10,6 +10,7 @@ from rich.markup import escape
 from onlineeval_dagster.errors import OnlineEvalError, SourceError
 from onlineeval_dagster.settings import Settings, load_settings
 from onlineeval_dagster.terminal import printed_on
+from onlineeval_dagster.verbs.alerts import alerts_app
 from onlineeval_dagster.verbs.coverage import coverage
 from onlineeval_dagster.verbs.experiment import experiment_app
 from onlineeval_dagster.verbs.judge import judge_app
@@ -25,7 +26,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 catalog_app = typer.Typer(no_args_is_help=True, help="The catalog: judges, signals, sampling, metrics.")
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(experiment_app, name="experiment")
-app.add_typer(experiment_app, name="experiment")
+app.add_typer(alerts_app, name="alerts")
 # Bound to the stream as it is now: a run sends what dbt prints elsewhere.
 out = printed_on()
 err = printed_on(errors=True)
@@ -140,6 +141,7 @@ def catalog_check() -> None:
         out.print(f"· judge {judge.name}: {judge.axis} by {judge.model}, {judge.status}, version {judge.version}")
     out.print(f"· {len(catalog.signals.actions)} actions, {len(catalog.signals.detectors)} detectors")
     out.print(f"· {len(catalog.metrics.metrics)} metrics, headline {catalog.metrics.headline}")
+    out.print(f"· {len(catalog.alerts.rules)} alert rules, {len(catalog.alerts.channels)} channels")
     out.print(f"· {len(configured)} sources: {', '.join(configured) or 'none'}")
     if budget := catalog.sampling.budget:
         out.print(f"· budget ${budget.monthly_cap_usd:g} a month, confirmed {budget.confirmed_at:%Y-%m-%d %H:%M %Z}")

@@ -5,6 +5,7 @@ import warnings
 import dagster as dg
 
 from onlineeval_dagster.defs import (
+    alerts,
     batches,
     coverage,
     experiments,
@@ -48,6 +49,7 @@ defs = dg.Definitions.merge(
     coverage.defs,
     warehouse.build_defs(),
     metrics.defs,
+    alerts.defs,
     people.defs,
     worth.defs,
     review.defs,

@@ -13,6 +13,7 @@ OnlineEvalError
 ├── JudgeError          a judge as a whole: no key, no endpoint (one reply that fails is a verdict, not an error)
 ├── ReviewError         the review's files: tasks or state that cannot be read, an import that does not fit
 │   └── TaskRefused     what a reviewer did and cannot be taken: the page shows the message
+├── AlertError          an alert that is not there, a rule that is not switched on, a channel that cannot work
 ├── KeepingError        retention, erasure, backup: a home that is not empty, a damaged backup, a lock that is held
 └── ReportError         a report that was asked for a day without data
 """
@@ -66,6 +67,9 @@ class TaskRefused(ReviewError):
     def __init__(self, message: str, *, status: int = 409) -> None:
         super().__init__(message)
         self.status = status
+
+
+class AlertError(OnlineEvalError): ...
 
 
 class KeepingError(OnlineEvalError): ...

@@ -20,6 +20,7 @@ SHIPPED = [
     "dbt_project/macros/moments.sql",
     "dbt_project/models/marts/response_facts.sql",
     "catalog/judges/relevance.md",
+    "catalog/alerts.toml",
     "catalog/experiments.toml",
     "catalog/metrics.toml",
     "catalog/prices.toml",

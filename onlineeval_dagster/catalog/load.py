@@ -9,6 +9,7 @@ from typing import Self
 
 from pydantic import Field
 
+from onlineeval_dagster.catalog.alert_file import Alerts, load_alerts
 from onlineeval_dagster.catalog.clock_file import Clock
 from onlineeval_dagster.catalog.entry import Entry, Name
 from onlineeval_dagster.catalog.experiment_file import Experiments, load_experiments
@@ -50,6 +51,7 @@ class Catalog:
     gold: tuple[GoldItem, ...] = ()
     promotion: Promotion = field(default_factory=Promotion)
     experiments: Experiments = field(default_factory=Experiments)
+    alerts: Alerts = field(default_factory=Alerts)
     broken: Mapping[str, CatalogError] = field(default_factory=dict)
 
     def whole(self) -> Self:
@@ -127,6 +129,7 @@ def load_catalog(folder: Path) -> Catalog:
         gold=load_gold(folder),
         promotion=load_promotion(folder),
         experiments=load_experiments(folder, metrics.metrics),
+        alerts=load_alerts(folder, metrics.metrics, metrics.grains),
         broken=broken,
     )
     _check_references(catalog)

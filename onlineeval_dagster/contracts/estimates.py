@@ -13,6 +13,10 @@ Grain = Literal["hour", "day", "week"]
 """Windows of metric points. A week is a calendar week, UTC: seven days from Monday."""
 
 
+SLICES = ("prompt_version", "variant", "model")
+"""Columns of an answer by which every metric is cut, beside `all`."""
+
+
 class Estimate(Contract):
     """A value with its 95 % interval. `n` rows carry information worth `n_effective` independent ones."""
 

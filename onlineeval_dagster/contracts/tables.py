@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from onlineeval_dagster.contracts import (
     agreement,
+    alerts,
     corrected,
     coverage,
     drift,
@@ -283,6 +284,20 @@ TABLES: dict[str, Table] = {
             key=("metric", "judge_version", "grain", "as_of", "slice", "slice_value"),
             day_of=("as_of",),
             description="What people would say of all answers: the AI reviewers corrected by labels, with interval.",
+        ),
+        Table(
+            name="alerts",
+            contract=alerts.Alert,
+            key=("alert_id",),
+            day_of=("began_at",),
+            description="What the rules of alerts.toml raised, with the evidence, and what became of it.",
+        ),
+        Table(
+            name="incidents",
+            contract=alerts.Incident,
+            key=("incident_id",),
+            day_of=("opened_at",),
+            description="Alerts that belong together, from their opening until all of them are over.",
         ),
         Table(
             name="experiment_results",

@@ -8,8 +8,9 @@ What people say of an answer is the metric's own numerator with their score in t
 
 from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.metrics_file import Metric
+from onlineeval_dagster.contracts.estimates import SLICES
 from onlineeval_dagster.lake.scan import literals
-from onlineeval_dagster.warehouse.duckdb import SLICES, column_of
+from onlineeval_dagster.warehouse.duckdb import column_of
 
 PEOPLE_SQL = """
 select

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.contracts.estimates import SLICES
 from onlineeval_dagster.errors import WarehouseBusy, WarehouseError
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.lock import holding
@@ -19,8 +20,6 @@ from onlineeval_dagster.lake.scan import scan
 
 SOURCES = ("responses", "actions", "deploys", "labels", "signals", "selections", "verdicts")
 """The lake's tables that dbt reads, as views in schema `tick`."""
-
-SLICES = ("prompt_version", "variant", "model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,8 @@ DEPENDS_ON: dict[str, set[str]] = {
     "detrended_metrics": {"metric_points"},
     "minute_counts": {"minute_moments"},
     "deploy_effects": {"deploy_moments"},
+    "alerts": {"metric_points", "detrended_metrics", "coverage", "selections", "verdicts", "events"},
+    "incidents": {"alerts"},
     "gold_answers": {"responses", "labels"},
     "reviewer_quality": {"labels", "gold_answers"},
     "promotion_evidence": {"labels", "verdicts", "responses", "judge_reliability"},
@@ -87,6 +89,7 @@ GROUPS = {
         *("review_tasks", "gold_answers", "reviewer_quality", "corrected_points"),
         *("reviewer_agreement", "judge_agreement", "judge_calibration", "promotion_evidence"),
     },
+    "alerts": {"alerts", "incidents"},
     "experiments": {"experiment_results"},
     "reports": {"daily_report"},
 }
@@ -95,7 +98,7 @@ POOLS = {
     "lake": {
         *("ingest", "signals", "signal_worth", "selections", "detrended_metrics", "review_tasks", "coverage"),
         *("judge_comparisons", "judge_reliability", "judge_drift", "judge_worth"),
-        *("gold_answers", "reviewer_quality", "promotion_evidence"),
+        *("gold_answers", "reviewer_quality", "promotion_evidence", "alerting"),
     },
     "judges": {"verdicts", "judge_trials", "judged_days"},
     "warehouse": {
@@ -170,6 +173,7 @@ def test_schedules_and_sensors_run_from_the_start() -> None:
     running = dg.DefaultScheduleStatus.RUNNING
     assert schedules == {
         "every_five_minutes": ("*/5 * * * *", running),
+        "windows_mature": ("*/5 * * * *", running),
         "every_fifteen_minutes": ("*/15 * * * *", running),
         "nightly": ("30 2 * * *", running),
         "judges_tried": ("45 3 * * *", running),

@@ -8,12 +8,13 @@ import pyarrow as pa
 import pytest
 
 from onlineeval_dagster.catalog.load import load_catalog
+from onlineeval_dagster.contracts.estimates import SLICES
 from onlineeval_dagster.contracts.events import Label
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.review.stage import DAYS, correct_points
 from onlineeval_dagster.settings import PACKAGED_CATALOG, Settings
-from onlineeval_dagster.warehouse.duckdb import SLICES, Build, connection, finish
+from onlineeval_dagster.warehouse.duckdb import Build, connection, finish
 from tests.worlds import answer, lake_of, settings_at
 
 CATALOG = load_catalog(PACKAGED_CATALOG)

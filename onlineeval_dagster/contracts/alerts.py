@@ -1,0 +1,96 @@
+"""What was raised and what became of it: alerts and the incidents that hold them."""
+
+from typing import Literal
+
+from onlineeval_dagster.contracts.base import Contract, Count, Finite, Instant, Key, Probability
+
+AlertState = Literal["pending", "firing", "acknowledged", "resolved"]
+IncidentState = Literal["open", "acknowledged", "resolved"]
+
+
+class Alert(Contract):
+    """One stretch of trouble that one rule saw in one slice. Grain: `alert_id`; one rule and slice has one at a time.
+
+    state         pending → firing → acknowledged → resolved; a pending one that is not confirmed resolves unsent
+    watched       its rule was on `watch` when it fired: told in the report, sent nowhere
+    began_at      start of the first window of it; its day is the row's day
+    fired_at      end of the window that made it evident, with the rule's wait; null while pending
+    seen_at       when a run first saw it
+    resolved_at   when it was over, seen the same way; why in `ending`
+    last_window   start of the newest window with the evidence
+    grain, judge_version, metric_version  of the series
+    value, expected, low, high, n  of the window that made it evident (while pending: of the worst so far)
+    change        relative to what was expected, or beyond an absolute limit; positive is worse
+    strength      the statistic in units of its threshold
+    chance        of a false alarm at one look of one series: this rule's share of the budget
+    told          the evidence in a sentence
+    silenced_until  nobody is told of it before
+    openings      how often it came back within its own stretch; 1 at first
+    """
+
+    alert_id: Key
+    rule: Key
+    slice: Key
+    slice_value: Key
+    metric: Key
+    kind: Key
+    role: Literal["business", "quality", "technical"]
+    severity: Literal["page", "ticket", "note"]
+    owner: Key
+    watched: bool
+    state: AlertState
+    incident_id: Key | None = None
+    began_at: Instant
+    seen_at: Instant
+    fired_at: Instant | None = None
+    acknowledged_at: Instant | None = None
+    acknowledged_by: Key | None = None
+    resolved_at: Instant | None = None
+    ending: str | None = None
+    last_window: Instant
+    grain: Literal["hour", "day"]
+    judge_version: Key
+    metric_version: Key
+    value: Finite | None = None
+    expected: Finite | None = None
+    low: Finite | None = None
+    high: Finite | None = None
+    n: Count | None = None
+    change: Finite | None = None
+    strength: Finite | None = None
+    chance: Probability
+    told: str
+    silenced_until: Instant | None = None
+    openings: Count = 1
+
+
+class Incident(Contract):
+    """Alerts that belong together: they began within a short time of each other. Grain: `incident_id`.
+
+    opened_at   when its first alert was seen firing; its day is the row's day
+    began_at    start of the earliest window of any of its alerts
+    state       `open` while an alert fires; `acknowledged` once somebody has it; `resolved` when all are over
+    watched     every alert of it is of a rule on watch: nobody is told
+    role, severity, owner  of its first alert by rank: business before quality before technical, page before ticket
+    title       of that alert's rule, and how many more there are
+    alerts      how many it holds; `diagnosis` names the technical ones beside a business or quality one
+    silenced_until  nobody is told before; null unless all of its alerts are silenced
+    """
+
+    incident_id: Key
+    opened_at: Instant
+    began_at: Instant
+    state: IncidentState
+    watched: bool
+    role: Literal["business", "quality", "technical"]
+    severity: Literal["page", "ticket", "note"]
+    owner: Key
+    title: str
+    alerts: Count
+    rules: str
+    diagnosis: str | None = None
+    acknowledged_at: Instant | None = None
+    acknowledged_by: Key | None = None
+    resolved_at: Instant | None = None
+    silenced_until: Instant | None = None
+    openings: Count = 1

@@ -1,0 +1,116 @@
+"""alerts.toml: what is refused and how."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from onlineeval_dagster.catalog.load import load_catalog
+from onlineeval_dagster.errors import CatalogError
+from onlineeval_dagster.settings import PACKAGED_CATALOG
+
+RULE = """
+[rules.slow]
+title = "Answers take longer"
+owner = "team:search"
+kind = "relative"
+metric = "latency"
+limit = 0.1
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    catalog = tmp_path / "catalog"
+    shutil.copytree(PACKAGED_CATALOG, catalog, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    return catalog
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "alerts.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_the_packaged_rules_watch_and_tell_nobody(folder: Path) -> None:
+    alerts = load_catalog(folder).alerts
+    assert {rule.status for rule in alerts.rules.values()} == {"watch"} and not alerts.channels
+    assert {rule.kind for rule in alerts.rules.values()} == {
+        *("relative", "absolute", "dynamic", "change_point", "no_data")
+    }
+
+
+def test_the_packaged_rules_stand_where_there_are_no_hours(folder: Path) -> None:
+    metrics = folder / "metrics.toml"
+    metrics.write_text('profile = "weekly"\n' + metrics.read_text(encoding="utf-8"), encoding="utf-8")
+    assert load_catalog(folder).alerts.live
+
+
+def test_a_catalog_without_the_file_has_no_rules(folder: Path) -> None:
+    (folder / "alerts.toml").unlink()
+    assert load_catalog(folder).alerts.live == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("owner", None), ["alerts.toml", "rules.slow.owner is missing", "add it"]),
+        (("owner", '"me"'), ["rules.slow", "'me'", "team:search"]),
+        (("metric", '"latncy"'), ["rules.slow.metric", "'latncy'", "did you mean 'latency'"]),
+        (("metric", '"rated_share"'), ["rated_share has no better direction", 'worse = "up"']),
+        (("slices", '["modle"]'), ["rules.slow.slices", "'modle'", "prompt_version"]),
+        (("limit", None), ["rules.slow", "kind relative needs a limit"]),
+        (("limit", "10"), ["10 times what is expected", "write 0.1"]),
+        (("kind", '"relativ"'), ["rules.slow.kind", "relativ", "change_point"]),
+        (("chart", '"ewma"'), ["chart belongs to rules of kind dynamic"]),
+        (("windows", '["hour", "hour"]'), ["windows names one of them twice"]),
+        (("status", '"on"'), ["rules.slow.status", "'on'", "enabled"]),
+        (("limt", "1"), ["rules.slow.limt is not a known key", "did you mean 'limit'"]),
+    ],
+)
+def test_a_mistake_is_named_with_place_value_and_remedy(folder: Path, change: tuple, words: list[str]) -> None:
+    key, value = change
+    lines = [line for line in RULE.splitlines() if not line.startswith(f"{key} =")]
+    text = "\n".join([*lines, *([f"{key} = {value}"] if value is not None else [])])
+    with pytest.raises(CatalogError) as wrong:
+        load_catalog(write(folder, text))
+    for word in words:
+        assert word in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "word"),
+    [
+        ('kind = "absolute"\nmetric = "errors"\nlimit = 15', "write 0.15 for 15 %"),
+        ('kind = "absolute"\nmetric = "errors"\nlimit = 0.1\nworse = "both"', "lies on one side"),
+        ('kind = "no_data"\nmetric = "latency"', 'metric = "answers"'),
+        ('kind = "no_data"\nmetric = "answers"\nlimit = 3', "takes no limit"),
+        ('kind = "relative"\nmetric = "answers"\nlimit = 0.1', 'have kind = "no_data"'),
+        ('kind = "absolute"\nmetric = "unchecked"\nlimit = 0.1\nslices = ["model"]', 'slices = ["all"]'),
+    ],
+)
+def test_rules_that_make_no_sense_are_refused(folder: Path, rule: str, word: str) -> None:
+    with pytest.raises(CatalogError, match=r"rules\.odd") as wrong:
+        load_catalog(write(folder, f'[rules.odd]\ntitle = "An odd rule"\nowner = "team:a"\n{rule}\n'))
+    assert word in str(wrong.value)
+
+
+def test_hours_that_nobody_counts_are_refused(folder: Path) -> None:
+    metrics = folder / "metrics.toml"
+    metrics.write_text('profile = "weekly"\n' + metrics.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(CatalogError, match="points by day, week only"):
+        load_catalog(write(folder, RULE + 'windows = ["hour"]'))
+
+
+@pytest.mark.parametrize(
+    ("channel", "word"),
+    [
+        ('kind = "webhook"\nurl = "https://example.org"', "needs a secret"),
+        ('kind = "webhook"\nurl = "ftp://example.org"\nsecret = "${S}"', "begins with https://"),
+        ('kind = "apprise"\nurl = "slack://a/b/c"\nsecret = "x"', "take secret out"),
+        ('kind = "pager"\nurl = "https://example.org"', "pager"),
+    ],
+)
+def test_a_channel_that_cannot_work_is_refused(folder: Path, channel: str, word: str) -> None:
+    with pytest.raises(CatalogError, match=r"channels\.ops") as wrong:
+        load_catalog(write(folder, f"[channels.ops]\n{channel}\n"))
+    assert word in str(wrong.value)
