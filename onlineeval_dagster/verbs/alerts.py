@@ -70,7 +70,7 @@ def show(name: Annotated[str, typer.Argument(help="An incident or an alert, as `
         began = f"began {alert.began_at:%Y-%m-%d %H:%M}, {fired}{over}"
         out.print(f"  {alert.alert_id}, rule {alert.rule}, {alert.state}, {began}", markup=False)
         out.print(
-            f"  {alert.strength or 0:.1f} times its threshold, which one in {1 / alert.chance:,.0f} quiet looks reaches",
+            f"  {alert.strength or 0:.1f} times its threshold, reached by one in {1 / alert.chance:,.0f} quiet looks",
             markup=False,
         )
 
