@@ -4,7 +4,7 @@ Twice as fast as handing them over as Arrow, and memory stays flat.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 
 import duckdb
@@ -17,11 +17,19 @@ from onlineeval_dagster.lake.delta import Lake, reading
 from onlineeval_dagster.lake.scan import sql_type
 
 
-def copy_part(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, sql: str, day: date) -> Part | None:
-    """Write the rows of `sql`, all of `day`, to a file of table `name`; None where there are none. Not committed."""
+def copy_part(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, name: str, sql: str, day: date, *, words: Collection[str] = ()
+) -> Part | None:
+    """Write the rows of `sql`, all of `day`, to a file of table `name`; None where there are none. Not committed.
+
+    `words` are columns of `sql` that are enums. They are stored as the texts they stand for, in half the time: the
+    writer need not look for the few values there are.
+    """
     lake.open(name)
     columns = ", ".join(
-        f"{field.name}::{sql_type(field.type)} as {field.name}" for field in TABLES[name].schema if field != DAY
+        field.name if field.name in words else f"{field.name}::{sql_type(field.type)} as {field.name}"
+        for field in TABLES[name].schema
+        if field != DAY
     )
     path = f"{DAY.name}={day}/copied-{secrets.token_hex(12)}.parquet"
     file = lake.folder / name / path

@@ -14,10 +14,14 @@ from onlineeval_dagster.lake.commit import Part
 from onlineeval_dagster.lake.copied import copy_part
 from onlineeval_dagster.lake.delta import Changes, Lake
 from onlineeval_dagster.lake.scan import Connection, engine, literals
-from onlineeval_dagster.sampling.draw import Cell, Drawn, draw, nested, rules_of
+from onlineeval_dagster.sampling.draw import LATE, Cell, Drawn, draw, nested, rules_of
 from onlineeval_dagster.sampling.sessions import idle_of, sessions_sql, undecided_sql, with_neighbours
 from onlineeval_dagster.sampling.spent import paced_windows
 from onlineeval_dagster.sampling.strata import deploy_days, placed_sql
+
+STATES = ("filtered", "not_selected", "shed", "selected")
+_WORDS = ("judge", "axis", "judge_version", "stratum", "state", "policy_version")
+"""Columns of few values, which are written as enums (lake/copied.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +63,20 @@ def decide(lake: Lake, catalog: Catalog, asked: list[Asked], days: frozenset[dat
         if of_sessions:
             sessions = sessions_sql(sampling.environments, idle, salts)
             connection.execute(f"create temp table sessions as {sessions}")
+        connection.execute(f"create type word as enum ({literals(_words(sampling, asked))})")
         has_rows = bool(lake.rows_by_day("selections", days))
+        counted: dict[str, str] = {}
         drawn_of: dict[str, list[Drawn]] = {}
         waiting: set[tuple[str, datetime]] = set()
+        selects: list[str] = []
         for number, one in enumerate(asked):
             salt = sampling.salt_of(one.name)
-            _make_undecided(connection, catalog, one, days, number, salts.index(salt), has_rows=has_rows, now=now)
+            undecided = _undecided_sql(catalog, one, days, salts.index(salt), has_rows=has_rows, now=now)
+            if has_rows or one.is_of_sessions:
+                connection.execute(f"create temp table undecided_{number} as {undecided}")
+                undecided = f"from undecided_{number}"
             rules = rules_of(sampling, one.judge)
-            cells = _cells(connection, sampling, one, rules, number)
+            cells = _cells(connection, sampling, one, _seen(connection, rules, undecided, counted))
             paced = paced_windows(lake, sampling, one.judge, rules, cells, now=now) if one.judge else {}
             drawn = draw(
                 cells,
@@ -81,34 +91,37 @@ def decide(lake: Lake, catalog: Catalog, asked: list[Asked], days: frozenset[dat
             elif salt == sampling.salt and not one.is_of_sessions:
                 drawn_of[one.name] = drawn
                 waiting |= _keys(cells) - _keys(drawn)
-            connection.register(f"drawn_{number}", _as_table(drawn))
-        sql = " union all ".join(_rows_sql(one, number, now=now) for number, one in enumerate(asked))
-        parts = [
-            copy_part(connection, lake, "selections", f"select * from ({sql}) where day = '{day}'", day)
+            connection.register("drawn", _as_table(drawn))
+            # Windows of before may name a stratum that the catalog no longer has; no new answer falls into it.
+            connection.execute(
+                f"create temp table drawn_{number} as select * replace (recorded_as::word as recorded_as) from drawn "
+                f"where stratum in ({literals(sampling.strata)})"
+            )
+            selects.append(_rows_sql(one, undecided, number, now=now))
+        sql = " union all ".join(selects)
+        made = [
+            copy_part(connection, lake, "selections", f"select * from ({sql}) where day = '{day}'", day, words=_WORDS)
             for day in sorted(days)
         ]
-        selected = sum(_selected(connection, number) for number in range(len(asked)))
-    return Decided(parts=tuple(part for part in parts if part is not None), selected=selected)
+        parts = tuple(part for part in made if part is not None)
+        selected = _selected(connection, [str(lake.folder / "selections" / part.path) for part in parts])
+    return Decided(parts=parts, selected=selected)
 
 
-def _make_undecided(
-    connection: Connection,
-    catalog: Catalog,
-    one: Asked,
-    days: frozenset[date],
-    number: int,
-    chance: int,
-    *,
-    has_rows: bool,
-    now: datetime,
-) -> None:
+def _words(sampling: Sampling, asked: Iterable[Asked]) -> list[str]:
+    """Every value of the columns `_WORDS`."""
+    names = (word for one in asked for word in (one.name, one.axis, one.version, one.policy))
+    return list(dict.fromkeys((*names, *sampling.strata, LATE, *STATES)))
+
+
+def _undecided_sql(
+    catalog: Catalog, one: Asked, days: frozenset[date], chance: int, *, has_rows: bool, now: datetime
+) -> str:
     """The answers without a row for the judge's version."""
     wanted = literals(str(day) for day in sorted(one.days & days)) or "null"
     unpaid = _is_unpaid(catalog, one.judge)
     if one.is_of_sessions:
-        sql = undecided_sql(one.name, one.version, wanted, chance, unpaid, idle_of(catalog), now=now)
-        connection.execute(f"create temp table undecided_{number} as {sql}")
-        return
+        return undecided_sql(one.name, one.version, wanted, chance, unpaid, idle_of(catalog), now=now)
     without = f"""
         and not exists (
             from selections
@@ -116,26 +129,40 @@ def _make_undecided(
             and judge = '{one.name}' and judge_version = '{one.version}' and selections.stratum <> '{TARGETED}'
         )
     """
-    connection.execute(f"""
-        create temp {"table" if has_rows else "view"} undecided_{number} as
+    return f"""
         select
             response_id, response_at, day, stratum, window_start, chance_{chance} as chance,
             is_error or {unpaid} as is_filtered
         from placed
         where day in ({wanted}) {without if has_rows else ""}
-    """)
+    """
 
 
-def _cells(
-    connection: Connection, sampling: Sampling, one: Asked, rules: Mapping[str, Stratum], number: int
-) -> list[Cell]:
-    """Every stratum and window with undecided answers or with rows of before."""
+def _seen(connection: Connection, rules: Mapping[str, Stratum], undecided: str, counted: dict[str, str]) -> str:
+    """The table of undecided answers by stratum and window. Judges for whom it is the same share it by `counted`."""
     smallest = " ".join(
         f"when stratum = '{name}' then min(chance, {rule.at_least + 1}) "
         f"filter (where stratum = '{name}' and not is_filtered)[{rule.at_least + 1}]"
         for name, rule in rules.items()
         if rule.at_least
     )
+    sql = f"""
+        select
+            stratum,
+            window_start,
+            count(*) filter (where not is_filtered) as seen,
+            {f"case {smallest} end" if smallest else "null"}::double as smallest
+        from ({undecided})
+        group by stratum, window_start
+    """
+    if sql not in counted:
+        counted[sql] = f"seen_{len(counted)}"
+        connection.execute(f"create temp table {counted[sql]} as {sql}")
+    return counted[sql]
+
+
+def _cells(connection: Connection, sampling: Sampling, one: Asked, seen: str) -> list[Cell]:
+    """Every stratum and window with undecided answers, counted in table `seen`, or with rows of before."""
     frozen = f"""
         select
             stratum,
@@ -147,53 +174,44 @@ def _cells(
         group by all
     """
     sql = f"""
-        with seen as (
-            select
-                stratum,
-                window_start,
-                count(*) filter (where not is_filtered) as seen,
-                {f"case {smallest} end" if smallest else "null"}::double as smallest
-            from undecided_{number}
-            group by stratum, window_start
-        ),
-        decided as ({frozen})
+        with decided as ({frozen})
         select stratum, window_start, coalesce(seen, 0) as seen, smallest, frozen, coalesce(shed, false) as shed
-        from seen
+        from {seen}
         full join decided using (stratum, window_start)
     """
     return [Cell(**row) for row in connection.sql(sql).to_arrow_table().to_pylist()]
 
 
-def _rows_sql(one: Asked, number: int, *, now: datetime) -> str:
+def _rows_sql(one: Asked, undecided: str, number: int, *, now: datetime) -> str:
     return f"""
     select
         response_id,
         response_at,
-        '{one.name}' as judge,
-        '{one.axis}' as axis,
-        '{one.version}' as judge_version,
+        '{one.name}'::word as judge,
+        '{one.axis}'::word as axis,
+        '{one.version}'::word as judge_version,
         recorded_as as stratum,
         case when not is_filtered then threshold end as inclusion_probability,
         case
-            when is_filtered then 'filtered'
-            when chance >= threshold then 'not_selected'
-            when shed then 'shed'
-            else 'selected'
+            when is_filtered then 'filtered'::word
+            when chance >= threshold then 'not_selected'::word
+            when shed then 'shed'::word
+            else 'selected'::word
         end as state,
-        '{one.policy}' as policy_version,
+        '{one.policy}'::word as policy_version,
         '{now.isoformat()}'::timestamptz as selected_at,
         day
-    from undecided_{number}
+    from ({undecided})
     join drawn_{number} using (stratum, window_start)
     """
 
 
-def _selected(connection: Connection, number: int) -> int:
-    found = connection.execute(
-        f"select count(*) from undecided_{number} join drawn_{number} using (stratum, window_start) "
-        "where not is_filtered and not shed and chance < threshold"
-    ).fetchone()
-    return found[0] if found else 0
+def _selected(connection: Connection, files: list[str]) -> int:
+    """Counted in what was written, one column of few values: the join that made it would take ten times as long."""
+    if not files:
+        return 0
+    found = connection.execute(f"select count(*) from read_parquet([{literals(files)}]) where state = 'selected'")
+    return (found.fetchone() or (0,))[0]
 
 
 def _as_table(drawn: list[Drawn]) -> pa.Table:

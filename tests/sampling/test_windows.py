@@ -132,3 +132,15 @@ def test_raising_a_rate_or_a_size_only_adds(tmp_path):
         select(lake, catalog_with(normal=normal), now=NOW)
         found.append(drawn(decisions(lake)))
     assert found[0] < found[1] and found[2] < found[3]
+
+
+def test_a_stratum_that_was_taken_out_of_the_catalog_keeps_its_rows_and_stops_nothing(tmp_path):
+    settings = settings_at(tmp_path)
+    german = {"german": {"column": "language", "values": ["de"], "rate": 1.0}}
+    lake = lake_of(settings, [answer(n, language="de") for n in range(5)])
+    select(lake, catalog_with(segments=german), now=NOW)
+    log_events(settings, [answer(n, language="de") for n in range(5, 10)])
+    lake_of(settings, [])
+    select(lake, catalog_with(), now=NOW)
+    strata = [decisions(lake)[f"r{n}"]["stratum"] for n in range(10)]
+    assert strata == ["german"] * 5 + ["normal"] * 5
