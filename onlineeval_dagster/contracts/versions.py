@@ -28,6 +28,8 @@ class JudgeComparison(Contract):
     good_shift_low, good_shift_high  its likely range, 95 %, clustered by user
     usd_a_verdict, against_usd_a_verdict  mean cost, US dollars; null where no verdict told one
     latency_ms, against_latency_ms  median of a call, milliseconds; null where no verdict told one
+    noise, against_noise  noise floor of each: root mean square of what a score moves by when the same answer is judged
+                       once more, in the judge's own scale (JudgeReliability); null where too few were
     """
 
     computed_at: Instant
@@ -59,6 +61,8 @@ class JudgeComparison(Contract):
     good_shift_low: Finite | None = None
     good_shift_high: Finite | None = None
     good_shift_reason: str | None = None
+    noise: Amount | None = None
+    against_noise: Amount | None = None
 
     @model_validator(mode="after")
     def _a_number_or_a_reason(self) -> Self:

@@ -8,7 +8,7 @@ from onlineeval_dagster.defs.tables import RETRIES, table_spec
 from onlineeval_dagster.review.versions import write_comparisons
 from onlineeval_dagster.review.versions_shown import markdown
 
-COMPARISONS = table_spec("judge_comparisons", group="judges", deps=["verdicts", "responses"])
+COMPARISONS = table_spec("judge_comparisons", group="judges", deps=["verdicts", "responses", "judge_reliability"])
 
 
 @dg.multi_asset(specs=[COMPARISONS], retry_policy=RETRIES, pool="lake")

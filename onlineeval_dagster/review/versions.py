@@ -7,7 +7,7 @@ nested samples, so that both see an answer with the chance of the rarer one. A v
 score, so the same version under two names is one reviewer: a shadow that was promoted brings its past along.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from onlineeval_dagster.contracts.arrow import from_table, to_table
 from onlineeval_dagster.contracts.estimates import Estimate, NotEnough
 from onlineeval_dagster.contracts.tables import DAY
 from onlineeval_dagster.contracts.versions import JudgeComparison
+from onlineeval_dagster.judges.trials import latest_reliability
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import literals, rows
 from onlineeval_dagster.review.agreement import NEEDED_CLUSTERS, agreement, quadratic_kappa, tables_of
@@ -86,12 +87,13 @@ def compare_versions(lake: Lake, catalog: Catalog, *, now: datetime, judge: str 
     days = {day for day in lake.days("verdicts") if window.since.date() <= day <= now.date()}
     if not days:
         return []
+    noise = _noise_floors(lake, catalog)
     found = []
     for one in catalog.live_judges:
         if judge in (None, one.name):
             pairs = rows(lake, _pairs_sql(one), {"verdicts": days, "responses": days})
             found += [
-                _comparison(one, against, of_both, window)
+                _comparison(one, against, of_both, window, noise)
                 for against, of_both in _by_version(pairs)
                 if _is_the_newer(catalog, one, against)
             ]
@@ -136,7 +138,16 @@ def _by_version(pairs: pa.Table) -> Iterator[tuple[tuple[str, str], pa.Table]]:
         yield (name, version), pairs.filter((pc.field("judge") == name) & (pc.field("version") == version))
 
 
-def _comparison(judge: Judge, against: tuple[str, str], pairs: pa.Table, window: _Window) -> Compared:
+def _noise_floors(lake: Lake, catalog: Catalog) -> dict[str, float]:
+    """By version, whatever its name: what was measured last; 0 for an embedded judge, which always says the same."""
+    known = latest_reliability(lake).items()
+    measured = {version: one.noise for (_, version), one in known if one.noise is not None}
+    return measured | {judge.version: 0.0 for judge in catalog.judges if judge.is_local}
+
+
+def _comparison(
+    judge: Judge, against: tuple[str, str], pairs: pa.Table, window: _Window, noise: Mapping[str, float]
+) -> Compared:
     drawn = pairs.filter(pc.field("chance").is_valid())
     is_sampled = len(drawn) > 0
     used = drawn if is_sampled else pairs
@@ -161,6 +172,8 @@ def _comparison(judge: Judge, against: tuple[str, str], pairs: pa.Table, window:
         against_usd_a_verdict=_known(used, "old_usd", np.mean),
         latency_ms=_known(used, "new_ms", np.median),
         against_latency_ms=_known(used, "old_ms", np.median),
+        noise=noise.get(judge.version),
+        against_noise=noise.get(against[1]),
         **_moved(judge, new, old, weights=weights, users=users),
     )
     return Compared(row=row, furthest=_furthest(used, new, old))

@@ -10,8 +10,8 @@ from onlineeval_dagster.review.versions import Apart, Compared
 NOTHING = "No two versions have judged the same answers yet."
 
 _NAMES = (
-    *("AI reviewer", "against", "answers", "score moves by", "good answers move by", "agreement (kappa)", "same score"),
-    *("cost of 1,000", "seconds"),
+    *("AI reviewer", "against", "answers", "score moves by", "noise floor", "good answers move by"),
+    *("agreement (kappa)", "same score", "cost of 1,000", "seconds"),
 )
 
 
@@ -31,6 +31,7 @@ def cells(row: JudgeComparison) -> list[str]:
         other,
         f"{row.responses:,}" + ("" if row.design == "sampled" else " (as they came)"),
         _moved(row.shift, row.shift_low, row.shift_high, row.shift_reason, "+.2f"),
+        _two(row.against_noise, row.noise, 1, ""),
         _moved(row.good_shift, row.good_shift_low, row.good_shift_high, row.good_shift_reason, "+.1%"),
         _moved(row.kappa, row.kappa_low, row.kappa_high, row.kappa_reason, ".2f"),
         f"{row.same:.0%}",

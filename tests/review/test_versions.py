@@ -3,16 +3,21 @@
 import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import numpy as np
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from onlineeval_dagster.catalog.load import Catalog, load_catalog
 from onlineeval_dagster.cli import app
+from onlineeval_dagster.contracts.arrow import to_table
 from onlineeval_dagster.contracts.base import LogEvent
 from onlineeval_dagster.contracts.estimates import Estimate, NotEnough
+from onlineeval_dagster.contracts.tables import DAY
+from onlineeval_dagster.contracts.trials import JudgeReliability
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.review.versions import compare_versions, read_comparisons, shift_of_mean, write_comparisons
 from onlineeval_dagster.review.versions_shown import markdown, texts_of
@@ -87,6 +92,27 @@ def test_verdicts_without_a_stated_chance_are_compared_as_they_came_and_said_to_
     assert (one.row.design, one.row.shift, one.row.shift_high) == ("undesigned", 0.0, pytest.approx(0.5))
     assert one.row.kappa_reason == "all scores are equal: nothing to agree on: 1 of 2"
     assert "12 (as they came)" in markdown([one])
+
+
+def test_each_comparison_tells_the_noise_floor_of_both_versions(settings, catalog) -> None:
+    """The score of one answer moves by so much when nothing is changed: what is less is no disagreement."""
+    lake = lake_of(settings, both(catalog))
+    (one,) = compare_versions(lake, catalog, now=NOW, judge="tone")
+    assert (one.row.noise, one.row.against_noise) == (None, None)
+    assert "| – → – |" in markdown([one])
+    known: dict[str, Any] = {"computed_at": NOW, "since": NOW, "axis": "tone", "judge": "tone", "canary_trials": 0}
+    known |= {"canaries": 0, "obeyed_reason": "none", "repeats": 90, "users": 40, "moved": 0.1, "moved_low": 0.05}
+    known |= {"moved_high": 0.2, "noise_low": 0.1, "noise_high": 0.9, "kappa_reason": "none"}
+    measured = [
+        JudgeReliability(**known, judge_version=version(catalog), noise=0.31),
+        JudgeReliability(**known, judge_version="old", noise=0.42),
+    ]
+    day = pa.array([NOW.date()] * 2, DAY.type)
+    lake.append("judge_reliability", to_table(measured, JudgeReliability).append_column(DAY, day))
+    (one,) = write_comparisons(lake, catalog, now=NOW)
+    assert (one.row.noise, one.row.against_noise) == (0.31, 0.42)
+    assert "| 0.42 → 0.31 |" in markdown([one])
+    assert read_comparisons(lake) == [one.row]
 
 
 def test_few_users_and_another_scale_are_reasons_and_no_numbers(settings, catalog) -> None:
