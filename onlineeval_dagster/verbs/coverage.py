@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from onlineeval_dagster.errors import LakeError
 from onlineeval_dagster.settings import load_settings
 from onlineeval_dagster.terminal import printed_on
 
@@ -20,6 +21,8 @@ def coverage(
 
     out = printed_on()
     settings = load_settings()
+    if not settings.home.is_dir():
+        raise LakeError(f"coverage: no home at {settings.home}; set ONLINEEVAL_HOME to the one that events are sent to")
     lake = Lake(settings.lake_folder)
     table = hours_shown(lake, since=datetime.now(UTC) - timedelta(days=days))
     if table is None:

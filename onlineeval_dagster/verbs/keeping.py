@@ -86,6 +86,8 @@ def retention(
     from onlineeval_dagster.lake.delta import Lake
 
     out, settings, now = _out(), load_settings(), datetime.now(UTC)
+    if not settings.home.is_dir():
+        raise KeepingError(f"retention: no home at {settings.home}; set ONLINEEVAL_HOME to the one to look through")
     kept, lake = load_catalog(settings.catalog).retention, Lake(settings.lake_folder)
     found = apply(settings, lake, kept, now=now) if apply_ else due(settings, lake, kept, now=now)
     for each in found:

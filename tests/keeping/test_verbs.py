@@ -97,10 +97,13 @@ def test_an_empty_id_erases_nobody(settings):
         run(settings, "erase", "--user", "")
 
 
-def test_a_home_that_is_not_there_is_not_made(tmp_path):
-    with pytest.raises(KeepingError, match="no home at"):
-        run(settings_at(tmp_path / "typo"), "erase", "--user", "anna")
-    assert not (tmp_path / "typo" / "erasures").exists()
+@pytest.mark.parametrize(
+    "words", [("erase", "--user", "anna"), ("retention", "--apply"), ("backup", "copies"), ("coverage",)]
+)
+def test_a_home_that_is_not_there_is_named_and_not_made(tmp_path, words):
+    with pytest.raises(OnlineEvalError, match=r"no home at .*/typo; set ONLINEEVAL_HOME"):
+        run(settings_at(tmp_path / "typo"), *words)
+    assert not list(tmp_path.rglob("erasures"))
 
 
 def test_backups_that_are_known_are_named_and_not_touched(settings, tmp_path):
