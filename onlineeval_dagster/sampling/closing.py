@@ -12,7 +12,7 @@ _PLACE = "windows closed, in minutes since 1970"
 def days_to_close(lake: Lake, sampling: Sampling, *, now: datetime) -> frozenset[date]:
     """Days with answers in windows that closed since the last call; none where every stratum has a plain rate."""
     last = lake.read_through("selections", _PLACE)
-    if last is None or not _is_needed(sampling) or last >= _closed_through(sampling, now):
+    if last is None or not is_drawn_by_window(sampling) or last >= _closed_through(sampling, now):
         return frozenset()
     first = datetime.fromtimestamp(last * 60, UTC).date()
     return frozenset(day for day in lake.days("responses") if first <= day <= now.date())
@@ -20,14 +20,15 @@ def days_to_close(lake: Lake, sampling: Sampling, *, now: datetime) -> frozenset
 
 def place_of_closing(lake: Lake, sampling: Sampling, *, now: datetime) -> dict[str, int]:
     """What a commit remembers of it; nothing where no window with answers closed."""
-    if not _is_needed(sampling) or not lake.exists("responses"):
+    if not is_drawn_by_window(sampling) or not lake.exists("responses"):
         return {}
     if lake.read_through("selections", _PLACE) is not None and not days_to_close(lake, sampling, now=now):
         return {}
     return {_PLACE: _closed_through(sampling, now)}
 
 
-def _is_needed(sampling: Sampling) -> bool:
+def is_drawn_by_window(sampling: Sampling) -> bool:
+    """Whether some stratum waits for its window's close."""
     return any(stratum.at_least for stratum in sampling.strata.values())
 
 

@@ -13,13 +13,14 @@ from datetime import UTC, date, datetime, timedelta
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.catalog.sampling_file import TARGETED
 from onlineeval_dagster.lake.delta import Lake
-from onlineeval_dagster.lake.scan import first_rows, literals
+from onlineeval_dagster.lake.scan import first_rows, literals, rows
 from onlineeval_dagster.sampling.chance import unit_interval_sql
+from onlineeval_dagster.sampling.closing import is_drawn_by_window
 from onlineeval_dagster.sampling.draw import SETTLE
 
 ENDED = "sessions ended, in minutes since 1970"
 _STEP_MINUTES = 10
-"""How often it is looked for sessions that ended: a tick without news must find nothing to do most of the time."""
+"""How often it is looked for sessions that ended: an answer more that waits has cost nothing by then."""
 
 
 def idle_of(catalog: Catalog) -> timedelta:
@@ -33,12 +34,21 @@ def with_neighbours(days: Collection[date]) -> frozenset[date]:
 
 
 def days_to_end(lake: Lake, catalog: Catalog, *, now: datetime) -> frozenset[date]:
-    """Days with answers of sessions that may have ended since the last call; none where no judge is asked of any."""
+    """Days with answers of sessions that ended since the last call; none where no judge is asked of any."""
     last = lake.read_through("selections", ENDED)
     if last is None or not _is_needed(catalog) or last >= _ended_through(catalog, now):
         return frozenset()
-    first = (datetime.fromtimestamp(last * 60, UTC)).date()
-    return frozenset(day for day in lake.days("responses") if first <= day <= now.date())
+    if is_drawn_by_window(catalog.sampling):  # what waits for its window's close came before `last` already
+        last -= last % catalog.sampling.window_minutes
+    since, until = (datetime.fromtimestamp(at * 60, UTC) for at in (last, _ended_through(catalog, now)))
+    days = {day for day in lake.days("responses") if since.date() <= day <= until.date()}
+    sql = (
+        "select distinct day from responses "
+        f"where occurred_at > '{since.isoformat()}'::timestamptz and occurred_at <= '{until.isoformat()}'::timestamptz"
+    )
+    ended = rows(lake, sql, {"responses": days}).column("day").to_pylist() if days else []
+    # The last turn may have failed after midnight, and the answer before it carries the row.
+    return frozenset(day - timedelta(days=back) for day in ended for back in (0, 1)) & lake.days("responses")
 
 
 def place_of_ending(lake: Lake, catalog: Catalog, *, now: datetime) -> dict[str, int]:
