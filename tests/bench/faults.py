@@ -2,7 +2,8 @@
 
     product    a process whose threads call `track_response`; it tells us through a pipe what was acknowledged
     collector  `onlineeval serve`; we post batches, and post one again until it is answered
-    ingest     a process that takes in whatever is ready, again and again
+    ingest     a process that takes in whatever is ready, again and again; killed within its first batch or after one or
+               two, else a slow machine would only ever see its first
 
 Each is killed and started again so many times, at points drawn with a seed, all at once over one home. At the end what
 is left in the log is taken in, and the lake is asked for every acknowledged id: there exactly once, and no line lost.
@@ -34,12 +35,14 @@ from onlineeval_dagster.settings import Settings, child_environment, load_settin
 from tests.bench.measured import Measured
 
 KILLS = 50
-VICTIMS = ("product", "collector", "ingest")
+_WRITERS = ("product", "collector")
+VICTIMS = (*_WRITERS, "ingest")
 _ROOT = Path(__file__).parents[2]
 _LIFE_SECONDS = (0.02, 1.0)
 _START_SECONDS = 60
 _BATCH = 20
 _PAUSE_SECONDS = 0.005
+_MOST_BATCHES, _BATCH_SECONDS = 2, 30
 
 _PRODUCT = """
 import itertools, os, sys, threading, time
@@ -69,7 +72,8 @@ from onlineeval_dagster.settings import load_settings
 settings = load_settings()
 print("ready", flush=True)
 while True:
-    ingest(settings, Lake(settings.lake_folder), now=datetime.now(UTC))
+    if ingest(settings, Lake(settings.lake_folder), now=datetime.now(UTC)).lines:
+        print("a batch", flush=True)
     time.sleep(0.02)
 """
 
@@ -80,6 +84,7 @@ class Outcome:
 
     acknowledged  ids, by who acknowledged them; missing, doubled: of these, in the lake without duplicates
     lines         rows of responses in the lake; `repeated` of them stand twice for one place in the log
+    batches       of the ingest, with the last one that nobody killed
     """
 
     acknowledged: dict[str, int]
@@ -87,6 +92,7 @@ class Outcome:
     doubled: list[str]
     lines: int
     repeated: int
+    batches: int
     closing: Closing
 
 
@@ -95,7 +101,7 @@ def faults(scratch: Path, kills: int = KILLS) -> list[Measured]:
     shutil.rmtree(scratch / "faults", ignore_errors=True)
     started = time.perf_counter()
     found = attack(scratch / "faults", dict.fromkeys(VICTIMS, kills), seed=1)
-    took = f"{kills} kills each in {time.perf_counter() - started:,.0f} s"
+    took = f"{kills} kills each in {time.perf_counter() - started:,.0f} s, {found.batches} batches"
     sums = "; ".join(f"{count:,} by the {name}" for name, count in found.acknowledged.items())
     return [
         Measured(name="acknowledged events lost", value=len(found.missing), unit="events", at_most=0, note=took),
@@ -141,13 +147,17 @@ class _Scene:
         self.settings = settings
         self.acknowledged: dict[str, list[str]] = {"product": [], "collector": []}
         self.over = threading.Event()
+        self.ended: set[str] = set()
         self._port: int | None = None
 
     def kill_often(self, victim: str, kills: int, rng: random.Random) -> None:
         for number in range(kills):
-            self._live_and_die(victim, number, rng.uniform(*_LIFE_SECONDS))
+            batches = rng.randint(0, _MOST_BATCHES) if victim == "ingest" else 0
+            self._live_and_die(victim, number, rng.uniform(*_LIFE_SECONDS), batches)
+        self.ended.add(victim)
 
-    def _live_and_die(self, victim: str, number: int, seconds: float) -> None:
+    def _live_and_die(self, victim: str, number: int, seconds: float, batches: int) -> None:
+        """Start it, let it take in so many batches where there are as many, and live for some seconds more."""
         process = subprocess.Popen(
             self._command(victim, number),
             cwd=_ROOT,
@@ -167,10 +177,14 @@ class _Scene:
             first = process.stdout.readline()
             if not first:
                 raise RuntimeError(f"{victim} did not start: {process.stderr.read()[-2000:]}")
+            stop.cancel()
             if victim == "collector":
                 self._port = urlsplit(first.split()[1].rstrip(",")).port
-            listener = threading.Thread(target=self._listen, args=(victim, process.stdout))
+            taken = threading.Semaphore(0)
+            listener = threading.Thread(target=self._listen, args=(victim, process.stdout, taken))
             listener.start()
+            for _ in range(batches):
+                self._until_taken(taken)
             time.sleep(seconds)
             if process.poll() is not None:
                 raise RuntimeError(f"{victim} ended by itself: {process.stderr.read()[-2000:]}")
@@ -183,6 +197,12 @@ class _Scene:
             process.stdout.close()
             process.stderr.close()
 
+    def _until_taken(self, taken: threading.Semaphore) -> None:
+        """Wait for a batch, as long as somebody writes."""
+        end = time.monotonic() + _BATCH_SECONDS
+        while not taken.acquire(timeout=0.1) and time.monotonic() < end and not self.ended.issuperset(_WRITERS):
+            pass
+
     def _command(self, victim: str, number: int) -> list[str]:
         return [sys.executable] + {
             "product": ["-c", _PRODUCT, str(self.settings.log_folder), str(number)],
@@ -190,11 +210,13 @@ class _Scene:
             "ingest": ["-c", _INGEST],
         }[victim]
 
-    def _listen(self, victim: str, said: Iterable[str]) -> None:
+    def _listen(self, victim: str, said: Iterable[str], taken: threading.Semaphore) -> None:
         """Until the process is dead: what it says was acknowledged. A pipe keeps what was written into it."""
         for line in said:
             if victim == "product":
                 self.acknowledged["product"].append(line.strip())
+            elif victim == "ingest":
+                taken.release()
 
     def send(self) -> None:
         """Post batches to the collector as it is now; one that got no answer again, to the next one too."""
@@ -248,11 +270,14 @@ def _asked(lake: Lake, acknowledged: dict[str, list[str]], closing: Closing) -> 
     ).to_pylist()
     places = "select count(*) as lines, count(distinct (log_segment, log_offset)) as places from responses"
     (stood,) = rows(lake, places, {"responses": None}).to_pylist()
+    batches = "select count(distinct batch) as batches from ingested_parts"
+    (done,) = rows(lake, batches, {"ingested_parts": None}).to_pylist()
     return Outcome(
         acknowledged={name: len(of_victim) for name, of_victim in acknowledged.items()},
         missing=[row["response_id"] for row in counted if row["times"] == 0],
         doubled=[row["response_id"] for row in counted if row["times"] > 1],
         lines=stood["lines"],
         repeated=stood["lines"] - stood["places"],
+        batches=done["batches"],
         closing=closing,
     )

@@ -12,11 +12,15 @@ KILLS = 3
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    return attack(tmp_path_factory.mktemp("faults") / "home", dict.fromkeys(VICTIMS, KILLS), seed=7)
+    return attack(tmp_path_factory.mktemp("faults") / "home", dict.fromkeys(VICTIMS, KILLS), seed=3)
 
 
 def test_there_was_load_on_every_door(outcome: Outcome) -> None:
     assert all(count > 50 for count in outcome.acknowledged.values())
+
+
+def test_the_ingest_was_killed_in_more_than_its_first_batch(outcome: Outcome) -> None:
+    assert outcome.batches > 2
 
 
 def test_every_acknowledged_event_is_in_the_lake_exactly_once(outcome: Outcome) -> None:
