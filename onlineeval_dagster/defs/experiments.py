@@ -8,7 +8,8 @@ from onlineeval_dagster.defs.place import Place
 from onlineeval_dagster.defs.quality import contract_checks
 from onlineeval_dagster.defs.tables import RETRIES, listed, table_spec
 from onlineeval_dagster.experiments.stage import Weeks, analyse_weeks, week_ends
-from onlineeval_dagster.reports.experiment import build_page, page_html, page_markdown
+from onlineeval_dagster.reports.experiment import build_page
+from onlineeval_dagster.reports.experiment_shown import page_html, page_markdown
 
 WEEKS = dg.WeeklyPartitionsDefinition(start_date="2023-01-02", day_offset=1)
 """By the Monday on which the week begins."""
@@ -44,7 +45,8 @@ def write_pages(place: Place, done: Weeks) -> list[str]:
     told = []
     for name, end in sorted({(row.experiment, row.as_of.date()) for row in done.rows}):
         rows = [row for row in done.rows if (row.experiment, row.as_of.date()) == (name, end)]
-        page = build_page(name, catalog.experiments.experiments[name], catalog.metrics.metrics, rows)
+        path = done.paths[name, end]
+        page = build_page(name, catalog.experiments.experiments[name], catalog.metrics.metrics, rows, path=path)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}-{end}.html").write_text(page_html(page), encoding="utf-8")
         (folder / f"{name}-{end}.md").write_text(page_markdown(page), encoding="utf-8")

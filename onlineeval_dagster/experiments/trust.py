@@ -67,9 +67,9 @@ def _ratio(experiment: Experiment, counted: Counted) -> Iterator[Check]:
     units = ", ".join(f"{name} {count:,}" for name, count in zip(experiment.variants, counted.units, strict=True))
     p = float(ratio_p(counted.units, shares)) if sum(counted.units) else 1.0
     if p < SRM_LEVEL:
-        yield Check(said=f"{experiment.unit}s by variant do not fit their shares ({units}; p = {p:.1g})", holds=False)
+        yield Check(said=f"{experiment.unit}s by variant do not fit their shares ({units}, p = {p:.1g})", holds=False)
         return
-    yield Check(said=f"{experiment.unit}s by variant fit their shares ({units}; p = {p:.2g})", holds=True)
+    yield Check(said=f"{experiment.unit}s by variant fit their shares ({units}, p = {p:.2g})", holds=True)
     if len(counted.segments) < 2:
         return
     by_segment = counted.moments.units[0, 1:]
@@ -81,7 +81,7 @@ def _ratio(experiment: Experiment, counted: Counted) -> Iterator[Check]:
         said = f"{experiment.unit}s by variant do not fit their shares within {column} = {value}"
         yield Check(said=said, holds=False)
     elif len(each):
-        yield Check(said=f"so they do within each of {len(each)} segments", holds=True)
+        yield Check(said=f"{experiment.unit}s fit their shares within each segment too ({len(each)})", holds=True)
 
 
 def _one_arm(experiment: Experiment, counted: Counted) -> Iterator[Check]:
@@ -136,9 +136,9 @@ def _judging(experiment: Experiment, counted: Counted, judges: Sequence[str]) ->
         found = compare(moments, control=control, is_rate=True)
         p = np.where(found.answered, found.p_value(), 1.0)
         if (p < SRM_LEVEL / tests).any():
-            yield Check(said=f"the judge {name} fails more often on one variant ({shares})", holds=False)
+            yield Check(said=f"the AI reviewer {name} fails more often on one variant ({shares})", holds=False)
         elif given.any():
-            yield Check(said=f"the judge {name} fails alike on all variants ({shares})", holds=True)
+            yield Check(said=f"the AI reviewer {name} fails alike on all variants ({shares})", holds=True)
 
 
 def _noise(experiment: Experiment, primary: Sequence[Splits]) -> Iterator[Check]:
@@ -151,4 +151,4 @@ def _noise(experiment: Experiment, primary: Sequence[Splits]) -> Iterator[Check]
             said = f"{told}{name}: the intervals of {experiment.primary} are too narrow"
             yield Check(said=said, holds=False)
         else:
-            yield Check(said=f"{told}{name}; chance gives 5 %", holds=True)
+            yield Check(said=f"{told}{name}, where chance gives 5 %", holds=True)

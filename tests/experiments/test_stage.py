@@ -16,7 +16,8 @@ from onlineeval_dagster.experiments.gate import may_ship
 from onlineeval_dagster.experiments.results import results
 from onlineeval_dagster.experiments.stage import analyse_weeks, latest_results, week_ends
 from onlineeval_dagster.experiments.totals import count_units
-from onlineeval_dagster.reports.experiment import build_page, page_html, page_markdown
+from onlineeval_dagster.reports.experiment import build_page
+from onlineeval_dagster.reports.experiment_shown import page_html, page_markdown
 from onlineeval_dagster.settings import PACKAGED_CATALOG
 from onlineeval_dagster.warehouse.duckdb import connection
 from tests.experiments.facts import START, midnight, write_facts
@@ -167,12 +168,17 @@ def test_results_are_stored_by_week_read_back_and_gate_a_deployment(tmp_path: Pa
     override = Override(decision="stop", reason="support was swamped", by="Ann", decided_on=date(2026, 11, 20))
     refused = may_ship("tone", TONE.model_copy(update={"override": override}), "warm", rows)
     assert not refused.ships and "Ann decided `stop`" in refused.told
-    page = build_page("tone", TONE, METRICS, rows)
+    page = build_page("tone", TONE, METRICS, rows, path=again.paths["tone", ends[1]])
     html, markdown = page_html(page), page_markdown(page)
     for text in (html, markdown):
-        assert "Ship warm" in text and "Can it be trusted?" in text and "clustered by user" in text
+        assert "Ship warm" in text and "clustered by user" in text and "without the luck" in text
+        assert all(part.title in text for part in page.parts)
     assert "<script" not in html and "http" not in html.replace("http-equiv", "")
-    assert "<svg" in html and html.count("<circle") == 2
+    assert "<polygon" in html and html.count("<circle") == 2
+    assert [part.title.partition(":")[0] for part in page.parts] == [
+        "Can it be trusted?", "Plan and actual", "Primary metric", "Guardrails", "Secondary metrics",
+        "Segments named before the start", "AI reviewers", "Day by day", "How was this computed",
+    ]  # fmt: skip
 
 
 def test_a_mondays_run_writes_the_week_that_ended_and_the_one_before() -> None:

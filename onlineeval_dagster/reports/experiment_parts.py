@@ -1,0 +1,225 @@
+"""The parts of an experiment's page, each a few sentences and a table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scipy.special import ndtri
+
+from onlineeval_dagster.catalog.experiment_file import Experiment
+from onlineeval_dagster.catalog.metrics_file import Metric
+from onlineeval_dagster.contracts.experiments import ExperimentResult
+from onlineeval_dagster.experiments.path import PathPoint
+
+STATES = {
+    "improved": "improved",
+    "pass": "holds",
+    "harm_within_margin": "worse, within its margin",
+    "at_risk": "not shown to hold",
+    "breach": "broken",
+}
+_METHODS = {"t": "Student's t", "boundary": "group-sequential boundary", "always_valid": "confidence sequence"}
+_SAID_BY = {"counted": "counted", "judge": "AI reviewer", "people": "people (AI reviewer corrected by human checks)"}
+
+Rows = Sequence[ExperimentResult]
+Metrics = Mapping[str, Metric]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of the page: what is said, then a table with its heads first, or none."""
+
+    title: str
+    lines: tuple[str, ...] = ()
+    table: tuple[tuple[str, ...], ...] = ()
+
+
+def trust_part(row: ExperimentResult) -> Part:
+    """What was looked at before any lift, what failed first."""
+    broken = row.broken.split("; ") if row.broken else []
+    told = [f"FAILED: {line}" for line in broken] + (row.held.split("; ") if row.held else [])
+    return Part(title="Can it be trusted?", lines=tuple(line[0].upper() + line[1:] + "." for line in told))
+
+
+def planned_part(experiment: Experiment, whole: Rows, planned: int | None) -> Part:
+    """Hypothesis, weeks, looks spent and units, against the plan."""
+    row = next(row for row in whole if row.role == "primary" and row.said_by != "people")
+    looks = ", ".join(str(look) for look in experiment.planned_looks)
+    spent = [look for look in experiment.planned_looks if look <= row.week]
+    share = f" ({100 * (row.units + row.control_units) / planned:.0f} % of the plan)" if planned else ""
+    return Part(
+        title="Plan and actual",
+        lines=(
+            f"Believed: {experiment.hypothesis}.",
+            f"Week {row.week} of {experiment.weeks}, until {experiment.ends_on}. The rule may decide after week "
+            f"{looks}: {len(spent)} of {len(experiment.planned_looks)} looks spent. Design: {experiment.design}.",
+            f"{row.control_units:,} {experiment.unit}s in {experiment.control_name}, {row.units:,} in {row.variant}"
+            f"{share}. New ones arrive more slowly each week, as many come back.",
+        ),
+    )
+
+
+def primary_part(experiment: Experiment, metrics: Metrics, whole: Rows) -> Part:
+    """Every line of the primary metric, the one that decides marked."""
+    heads = ("variant", "by", "control", "treatment", "lift", "likely range", "p", "least found", "chance better",
+             "loss if worse", "noise", "variance taken out")  # fmt: skip
+    lines = [
+        (
+            row.variant,
+            _SAID_BY[row.said_by or "counted"] + (" — decides" if row.decides else ""),
+            *(_values(row)),
+            "" if row.p_value is None else _p(row.p_value),
+            _least_found(experiment, row),
+            chance(row),
+            "" if row.expected_loss is None else f"{100 * row.expected_loss:.2f} %",
+            "" if row.noise is None else f"± {100 * row.noise:.1f} %",
+            "" if row.removed is None else f"{100 * row.removed:.0f} %",
+        )
+        for row in whole
+        if row.role == "primary"
+    ]
+    return Part(title=f"Primary metric: {metrics[experiment.primary].title}", table=(heads, *lines))
+
+
+def _values(row: ExperimentResult) -> tuple[str, str, str, str]:
+    if row.value is None:
+        return "", "", "", row.reason or ""
+    wide = "" if row.lift_low is None else f"{percent(row.lift_low)} to {percent(row.lift_high)}"
+    return f"{row.control_value:.4g}", f"{row.value:.4g}", percent(row.lift), wide
+
+
+def _least_found(experiment: Experiment, row: ExperimentResult) -> str:
+    """The lift that such a look finds with the planned power, from the width it has."""
+    if row.lift_low is None or row.lift_high is None or row.method != "t":
+        return ""
+    reach = float(ndtri(0.5 + row.level / 2))
+    return f"{50 * (row.lift_high - row.lift_low) * (reach + float(ndtri(experiment.power))) / reach:.1f} %"
+
+
+def guardrails_part(experiment: Experiment, metrics: Metrics, deciding: Rows) -> Part:
+    """Each guardrail with its margin and one of five states."""
+    lines = [
+        (
+            metrics[row.metric].title,
+            row.variant,
+            *_values(row),
+            f"{100 * experiment.guardrails[row.metric].margin:g} %",
+            STATES[row.state] if row.state else "no interval",
+        )
+        for row in deciding
+        if row.role == "guardrail"
+    ]
+    heads = ("metric", "variant", "control", "treatment", "lift", "likely range", "may get worse by", "says")
+    return Part(title="Guardrails", table=(heads, *lines) if lines else (), lines=() if lines else ("None.",))
+
+
+def secondary_part(metrics: Metrics, deciding: Rows) -> Part:
+    """With the family stated and p-values adjusted in it."""
+    found = [row for row in deciding if row.role == "secondary"]
+    lines = [
+        (metrics[row.metric].title, row.variant, *_values(row), "" if row.adjusted_p is None else _p(row.adjusted_p),
+         "" if row.noise is None else f"± {100 * row.noise:.1f} %")
+        for row in found
+    ]  # fmt: skip
+    heads = ("metric", "variant", "control", "treatment", "lift", "likely range", "p, adjusted", "noise")
+    family = (
+        f"The family is {len(found)} comparisons (secondary metrics by variant), Benjamini-Hochberg. "
+        "They count once the primary won."
+    )
+    return Part(
+        title="Secondary metrics", lines=(family,) if found else ("None.",), table=(heads, *lines) if found else ()
+    )
+
+
+def segments_part(rows: Rows) -> Part:
+    """Shrunken lifts, and whether segments differ at all."""
+    lines = [
+        (f"{row.slice} = {row.slice_value}", row.variant, percent(row.shrunk_lift), _differ(row))
+        for row in rows
+        if row.slice != "all" and row.role == "primary" and row.decides
+    ]
+    heads = ("segment", "variant", "lift, drawn towards all", "do segments differ?")
+    return Part(
+        title="Segments named before the start",
+        lines=() if lines else ("None.",),
+        table=(heads, *lines) if lines else (),
+    )
+
+
+def _differ(row: ExperimentResult) -> str:
+    if row.interaction_p is None:
+        return row.reason or "one segment alone"
+    told = "they do" if row.interaction_p < 0.01 else "no evidence of a difference"
+    return f"{told} (p {row.interaction_p:.2f})"
+
+
+def judged_part(metrics: Metrics, whole: Rows) -> Part:
+    """The reviewer's word beside people's, and whom it may favour."""
+    heads = ("metric", "variant", "AI reviewer's lift", "likely range", "people's lift", "likely range",
+             "the reviewer favours the variant by")  # fmt: skip
+    by = {(row.metric, row.variant, row.said_by): row for row in whole}
+    lines = [
+        (
+            metrics[metric].title,
+            variant,
+            *_values(judge)[2:],
+            *_values(by[metric, variant, "people"])[2:],
+            _favour(by[metric, variant, "people"]),
+        )
+        for (metric, variant, said_by), judge in by.items()
+        if said_by == "judge"
+    ]
+    told = (
+        "The AI reviewer's lift takes for granted that it errs alike in all variants. People's lift corrects each by "
+        "its own human checks; a favour outside the last column is ruled out."
+    )
+    return Part(title="AI reviewers", lines=(told,) if lines else ("None.",), table=(heads, *lines) if lines else ())
+
+
+def _favour(row: ExperimentResult) -> str:
+    return "cannot be told" if row.bias_low is None else f"{row.bias_low:+.3f} to {row.bias_high:+.3f}"
+
+
+def time_part(path: Sequence[PathPoint]) -> Part:
+    """How the primary's lift got to where it is."""
+    heads = ("day", "variant", "lift so far", "band")
+    lines = [
+        (f"{one.until:%Y-%m-%d}", one.variant, percent(one.lift), f"{percent(one.low)} to {percent(one.high)}")
+        for one in path
+    ]
+    told = "All that was known by the end of each day. The band may be looked at every day, and is wider for it."
+    return Part(
+        title="Day by day",
+        lines=(told,) if lines else ("No day has a number.",),
+        table=(heads, *lines) if lines else (),
+    )
+
+
+def computed_part(experiment: Experiment, row: ExperimentResult) -> Part:
+    """Methods, prior, what was left out, versions."""
+    return Part(
+        title="How was this computed",
+        lines=(
+            f"Intervals: {_METHODS[row.method]} at {100 * row.level:.1f} %, clustered by {experiment.unit}; lifts by "
+            f"Fieller; covariates: {', '.join(experiment.covariates) or 'none'}.",
+            f"Prior of the lift: normal around 0, sd {100 * experiment.prior.sd:.0f} % ({experiment.prior.name}).",
+            f"Left out: {row.several or 0:,} {experiment.unit}s that met several variants. Capped: "
+            + ("nothing." if experiment.winsorise == 1 else f"means at the {100 * experiment.winsorise:g} % quantile."),
+            "Noise: the lift that one in twenty of 1,000 re-splits of the same units reaches; seeds are fixed.",
+            f"Definition {row.experiment_version}; numbers up to {row.as_of:%Y-%m-%d %H:%M} UTC. "
+            "docs/experiments.md has the formulas and their simulated error rates.",
+        ),
+    )
+
+
+def chance(row: ExperimentResult) -> str:
+    """That the treatment is better; never a full hundred."""
+    return "" if row.chance_better is None else f"{min(99.9, 100 * row.chance_better):.3g} %"
+
+
+def _p(p: float) -> str:
+    return "< .001" if p < 0.001 else f"{p:.3f}"
+
+
+def percent(share: float | None) -> str:
+    """With its sign; nothing where there is none."""
+    return "" if share is None else f"{100 * share:+.1f} %"
