@@ -7,9 +7,11 @@ import dagster as dg
 from onlineeval_dagster.defs.place import Place
 from onlineeval_dagster.defs.quality import contract_checks
 from onlineeval_dagster.defs.tables import RETRIES, listed, table_spec
-from onlineeval_dagster.experiments.stage import Weeks, analyse_weeks, week_ends
+from onlineeval_dagster.experiments.portfolio import portfolio
+from onlineeval_dagster.experiments.stage import Weeks, analyse_weeks, newest_primaries, week_ends
 from onlineeval_dagster.reports.experiment import build_page
 from onlineeval_dagster.reports.experiment_shown import page_html, page_markdown
+from onlineeval_dagster.reports.portfolio import portfolio_page
 
 WEEKS = dg.WeeklyPartitionsDefinition(start_date="2023-01-02", day_offset=1)
 """By the Monday on which the week begins."""
@@ -34,6 +36,7 @@ def experiment_results(context: dg.AssetExecutionContext, place: Place) -> dg.Ma
         metadata={
             "dagster/row_count": len(done.rows),
             "weeks ended": listed(done.ends),
+            "all experiments": dg.MetadataValue.md(write_portfolio(place)),
             "report": dg.MetadataValue.md("\n\n".join(pages) or "No experiment ran in these weeks."),
         },
     )
@@ -52,6 +55,17 @@ def write_pages(place: Place, done: Weeks) -> list[str]:
         (folder / f"{name}-{end}.md").write_text(page_markdown(page), encoding="utf-8")
         told.append(page_markdown(page))
     return told
+
+
+def write_portfolio(place: Place) -> str:
+    """The page over all experiments, reports/experiments/index; returns its Markdown."""
+    catalog, folder = place.catalog(), place.settings().report_folder / "experiments"
+    told = portfolio(catalog.experiments.experiments, newest_primaries(place.lake()))
+    page = portfolio_page(told, catalog.metrics.metrics)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "index.html").write_text(page_html(page), encoding="utf-8")
+    (folder / "index.md").write_text(page_markdown(page), encoding="utf-8")
+    return page_markdown(page)
 
 
 analyse_experiments = dg.define_asset_job(

@@ -97,6 +97,17 @@ def latest_results(lake: Lake, name: str) -> list[ExperimentResult]:
     return from_table(rows(lake, asked, {"experiment_results": None}), ExperimentResult)
 
 
+def newest_primaries(lake: Lake) -> list[ExperimentResult]:
+    """Rows of the primary metrics over all units, of the newest week of every experiment there ever was."""
+    if not lake.exists("experiment_results"):
+        return []
+    asked = (
+        "select * exclude (day, file_name) from experiment_results where role = 'primary' and slice = 'all' "
+        "qualify as_of = max(as_of) over (partition by experiment) order by experiment, variant, said_by"
+    )
+    return from_table(rows(lake, asked, {"experiment_results": None}), ExperimentResult)
+
+
 def week_ends(now: datetime, *, weeks: int = 2) -> list[date]:
     """The last Mondays, today's among them: what a Monday's run writes. Two, as answers and labels come late."""
     monday = now.date() - timedelta(days=now.date().weekday())

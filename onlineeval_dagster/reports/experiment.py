@@ -52,7 +52,7 @@ def build_page(
     return ExperimentPage(
         title=f"{name}, week {first.week} of {experiment.weeks}",
         sentences=tuple(_sentence(experiment, row) for row in decided),
-        why=tuple(line for row in decided for line in _why(experiment, metrics, row, deciding)),
+        why=tuple(line for row in decided for line in _why(experiment, metrics, row, whole)),
         bars=tuple(_bars(experiment, metrics, [row for row in deciding if row.role != "secondary"])),
         parts=(
             parts.trust_part(first),
@@ -77,7 +77,7 @@ def _sentence(experiment: Experiment, row: ExperimentResult) -> str:
     return f"{said}: {row.rule}."
 
 
-def _why(experiment: Experiment, metrics: Metrics, row: ExperimentResult, deciding: Rows) -> Iterable[str]:
+def _why(experiment: Experiment, metrics: Metrics, row: ExperimentResult, whole: Rows) -> Iterable[str]:
     """For somebody who knows no statistics: what moved, what it is worth, what it cost, what to do next."""
     title = metrics[row.metric].title
     if row.broken is not None:
@@ -92,7 +92,8 @@ def _why(experiment: Experiment, metrics: Metrics, row: ExperimentResult, decidi
             f"{title}: {percent(row.lift)} with {row.variant} (likely {percent(row.lift_low)} to "
             f"{percent(row.lift_high)}; changes beyond these two are ruled out). {_luck(row)}"
         )
-    guarded = [one for one in deciding if one.role == "guardrail" and one.variant == row.variant]
+    yield from _flattered(row, whole)
+    guarded = [one for one in whole if one.decides and one.role == "guardrail" and one.variant == row.variant]
     bad = [one for one in guarded if one.state in ("at_risk", "breach", None)]
     if guarded and not bad:
         yield "Guardrails hold: " + ", ".join(metrics[one.metric].title for one in guarded) + "."
@@ -102,6 +103,18 @@ def _why(experiment: Experiment, metrics: Metrics, row: ExperimentResult, decidi
             f", likely {percent(one.lift_low)} to {percent(one.lift_high)}." if one.lift_low is not None else "."
         )
     yield _next(experiment, row)
+
+
+def _flattered(row: ExperimentResult, whole: Rows) -> Iterable[str]:
+    """Where human checks show that the AI reviewer favours one side."""
+    both = {one.said_by: one for one in whole if one.role == "primary" and one.variant == row.variant}
+    people, judge = both.get("people"), both.get("judge")
+    if people is None or judge is None or people.bias_low is None or people.bias_high is None:
+        return
+    if people.bias_low > 0 or people.bias_high < 0:
+        side = row.variant if people.bias_low > 0 else "the control"
+        relied = "the decision rests on human checks" if people.decides else "and the decision rests on it"
+        yield f"The AI reviewer alone says {percent(judge.lift)}. Human checks show that it favours {side}; {relied}."
 
 
 def _luck(row: ExperimentResult) -> str:

@@ -18,7 +18,7 @@ STATES = {
     "breach": "broken",
 }
 _METHODS = {"t": "Student's t", "boundary": "group-sequential boundary", "always_valid": "confidence sequence"}
-_SAID_BY = {"counted": "counted", "judge": "AI reviewer", "people": "people (AI reviewer corrected by human checks)"}
+_SAID_BY = {"counted": "counted", "judge": "AI reviewer", "people": "people"}
 
 Rows = Sequence[ExperimentResult]
 Metrics = Mapping[str, Metric]

@@ -47,6 +47,8 @@ def test_a_mondays_run_writes_rows_and_a_page_and_opens_the_gate(tmp_path: Path)
     assert {(row["metric"], row["outcome"]) for row in rows} == {("copied", "ship")}
     page = settings.report_folder / "experiments" / f"tone-{START + timedelta(weeks=1)}.html"
     assert "Ship warm" in page.read_text(encoding="utf-8")
+    everything = (page.parent / "index.html").read_text(encoding="utf-8")
+    assert "100 % of 1 ended comparisons taught something" in everything and "sound" in everything
     with living_at(settings.home, **where):
         opened = CliRunner().invoke(app, ["experiment", "gate", "tone"])
         assert (opened.exit_code, "ship" in opened.output) == (0, True)

@@ -14,6 +14,7 @@ from onlineeval_dagster.contracts.experiments import ExperimentResult
 from onlineeval_dagster.experiments.counted import Counted
 from onlineeval_dagster.experiments.results import results
 from onlineeval_dagster.experiments.totals import count_units
+from onlineeval_dagster.reports.experiment import build_page
 from onlineeval_dagster.settings import PACKAGED_CATALOG
 from tests.experiments.facts import START, midnight, write_judged_facts
 
@@ -55,6 +56,8 @@ def test_a_flattered_judge_ships_nothing_where_people_decide(flattered: Counted)
     assert (judge.decides, people.decides) == (False, True)
     assert (judge.outcome, people.outcome) == (None, "no_decision")
     assert people.bias_low is not None and people.bias_low > 0.03, "the labels show whom it favours"
+    page = build_page("tone", TONE, CATALOG.metrics.metrics, [judge, people])
+    assert any("it favours warm; the decision rests on human checks" in line for line in page.why)
 
 
 def test_the_plan_names_the_row_that_decides(flattered: Counted) -> None:

@@ -183,3 +183,32 @@ def test_results_are_stored_by_week_read_back_and_gate_a_deployment(tmp_path: Pa
 
 def test_a_mondays_run_writes_the_week_that_ended_and_the_one_before() -> None:
     assert week_ends(datetime.fromisoformat("2026-11-30T06:00Z")) == [date(2026, 11, 30), date(2026, 11, 23)]
+
+
+def test_clocks_may_differ_by_a_minute_and_no_more(world: tuple[Path, pa.Table]) -> None:
+    """Each unit's first answer came with its exposure: told some seconds late it counts as before, and after."""
+    file, exposures = world
+
+    def answers(late: timedelta) -> float:
+        told = [row | {"occurred_at": row["occurred_at"] + late} for row in exposures.to_pylist()]
+        return counted(file, pa.Table.from_pylist(told, exposures.schema))[-1].moments.products[0, 0, :, 0, 2].sum()
+
+    in_time = answers(timedelta())
+    assert answers(timedelta(seconds=59)) == in_time
+    assert answers(timedelta(seconds=61)) < in_time - 800, "the answer of the exposure is of the past now"
+
+
+def test_looks_are_whole_days_that_rise(world: tuple[Path, pa.Table]) -> None:
+    file, exposures = world
+    for looks in ([midnight(START) + timedelta(hours=30)], [midnight(START + timedelta(days=n)) for n in (7, 3)]):
+        with pytest.raises(ValueError, match="looks are midnights"):
+            count_units(file, CATALOG, "tone", TONE, exposures, looks=looks)
+
+
+def test_a_look_counts_the_same_whatever_looks_came_before(world: tuple[Path, pa.Table]) -> None:
+    file, exposures = world
+    ends = [midnight(START) + timedelta(days=day) for day in range(1, 15)]
+    last = count_units(file, CATALOG, "tone", TONE, exposures, looks=ends)[-1]
+    alone = count_units(file, CATALOG, "tone", TONE, exposures, looks=ends[-1:])[0]
+    np.testing.assert_allclose(last.moments.products, alone.moments.products)
+    assert (last.segments, last.units, last.answering) == (alone.segments, alone.units, alone.answering)
