@@ -1,6 +1,7 @@
 """Rows become one frozen daily report. Everything is decided here; the renderers only render."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 
 from onlineeval_dagster.contracts.corrected import CorrectedPoint
@@ -30,7 +31,7 @@ from onlineeval_dagster.reports.model import (
     Status,
     WorstAnswer,
 )
-from onlineeval_dagster.reports.people import people_lines, people_table
+from onlineeval_dagster.reports.people import ALONE, people_lines, people_row, people_table
 from onlineeval_dagster.reports.raters import rater_lines, rater_table
 from onlineeval_dagster.reports.sentence import change_in_short
 from onlineeval_dagster.reports.shortage import shortage
@@ -125,7 +126,7 @@ def build_daily_report(
         by_day=curves.by_day(metrics[headline], seen.daily, day=day),
         by_week=_by_week(known, metrics[headline], name=headline, day=day, now=now) if "week" in grains else None,
         by_hour=curves.by_hour(metrics[headline], seen.hours, day=day) if "hour" in grains else None,
-        numbers=_number_rows(known, metrics, day=day),
+        numbers=_number_rows(known, corrected, metrics, day=day),
         coverage=(
             *_coverage(coverage, judged_by_ai=seen.judged_by_ai),
             *rater_lines(raters),
@@ -159,13 +160,21 @@ def _by_week(known: list[MetricPoint], words: MetricWords, *, name: str, day: da
     return curves.by_week(words, weeks, day=day, now=now)
 
 
-def _number_rows(known: list[MetricPoint], metrics: Mapping[str, MetricWords], *, day: date) -> tuple[NumberRow, ...]:
+def _number_rows(
+    known: list[MetricPoint], corrected: Sequence[CorrectedPoint], metrics: Mapping[str, MetricWords], *, day: date
+) -> tuple[NumberRow, ...]:
+    """A row a metric; of one that rests on a judge its own word, marked as such, then what people would say."""
     rows = []
     for name, words in metrics.items():
         daily = [point for point in known if point.grain == "day" and point.metric == name]
         point = best_known(point for point in daily if point.window_start.date() == day)
-        if point is not None:
-            rows.append(_number_row(words, point, daily))
+        if point is None:
+            continue
+        row = _number_row(words, point, daily)
+        is_judged = point.judge_version != "none"
+        rows.append(replace(row, title=f"{row.title}: {ALONE}") if is_judged else row)
+        if is_judged and (by_people := people_row(corrected, words, metric=name)) is not None:
+            rows.append(by_people)
     return tuple(rows)
 
 

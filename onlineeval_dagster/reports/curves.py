@@ -8,6 +8,7 @@ from itertools import pairwise
 from onlineeval_dagster.contracts.estimates import Grain, MetricPoint
 from onlineeval_dagster.reports.history import WEEK, best_known, is_rebased, numbers, series_name
 from onlineeval_dagster.reports.model import MetricWords, Plot, PlotPoint
+from onlineeval_dagster.reports.people import ALONE
 from onlineeval_dagster.reports.wording import count, day_short, format_for
 
 DAYS_SHOWN = 28
@@ -21,7 +22,7 @@ def by_day(words: MetricWords, points: Sequence[MetricPoint], *, day: date) -> P
     first = max(last - timedelta(days=DAYS_SHOWN - 1), min((point.window_start for point in points), default=last))
     starts = [first + timedelta(days=step) for step in range((last - first).days + 1)]
     drawn = [_drawn(words, points, start, day_short(start.date())) for start in starts]
-    return _plot(words, drawn, grain="day", span=f"{drawn[0].name} to {drawn[-1].name}")
+    return _plot(words, drawn, points, grain="day", span=f"{drawn[0].name} to {drawn[-1].name}")
 
 
 def by_week(words: MetricWords, points: Sequence[MetricPoint], *, day: date, now: datetime) -> Plot | None:
@@ -35,7 +36,7 @@ def by_week(words: MetricWords, points: Sequence[MetricPoint], *, day: date, now
     first = max(last - (WEEKS_SHOWN - 1) * WEEK, min(point.window_start for point in points))
     starts = [first + step * WEEK for step in range((last - first) // WEEK + 1)]
     drawn = [_drawn(words, points, start, _week_name(points, start, now)) for start in starts]
-    plot = _plot(words, drawn, grain="week", span=f"{drawn[0].name} to {drawn[-1].name}")
+    plot = _plot(words, drawn, points, grain="week", span=f"{drawn[0].name} to {drawn[-1].name}")
     open_yet = " The last one is not over." if last + WEEK > now else ""
     return replace(plot, caption=f"{plot.caption} Weeks begin on Monday.{open_yet}")
 
@@ -54,7 +55,7 @@ def by_hour(words: MetricWords, points: Sequence[MetricPoint], *, day: date) -> 
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
     starts = [midnight + timedelta(hours=hour) for hour in range(24)]
     drawn = [_drawn(words, points, start, f"{start:%H:%M}") for start in starts]
-    return _plot(words, drawn, grain="hour", span=day_short(day))
+    return _plot(words, drawn, points, grain="hour", span=day_short(day))
 
 
 def _drawn(words: MetricWords, points: Sequence[MetricPoint], start: datetime, name: str) -> PlotPoint:
@@ -79,11 +80,15 @@ def _drawn(words: MetricWords, points: Sequence[MetricPoint], start: datetime, n
     )
 
 
-def _plot(words: MetricWords, points: list[PlotPoint], *, grain: Grain, span: str) -> Plot:
+def _plot(
+    words: MetricWords, points: list[PlotPoint], of: Sequence[MetricPoint], *, grain: Grain, span: str
+) -> Plot:
     known = [point for point in points if point.value is not None]
     gaps = len(points) - len(known)
     title = f"{words.title}, {BY[grain]}"
     caption = "The line is the value, the bars are its likely range."
+    if any(point.judge_version != "none" for point in of):
+        caption = f"The line is the value {ALONE}; the bars are its likely range."
     if gaps:
         caption += f" {count(gaps, grain)} without a number {'is' if gaps == 1 else 'are'} left open."
     if breaks := [one.name for before, one in pairwise(known) if one.series != before.series]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from onlineeval_dagster.contracts.corrected import CorrectedPoint
 from onlineeval_dagster.contracts.estimates import DeployEffect, Estimate, Grain, MetricPoint, NotEnough
 from onlineeval_dagster.reports.build import build_daily_report
 from onlineeval_dagster.reports.model import Change, Coverage, DailyReport, MetricWords, WorstAnswer
@@ -98,6 +99,7 @@ class World:
     headline: str = "good_answers"
     grains: tuple[Grain, ...] = ("hour", "day", "week")
     paused: list[str] = field(default_factory=list)
+    corrected: list[CorrectedPoint] = field(default_factory=list)
 
     def report(self, **given: Any) -> DailyReport:
         return build_daily_report(**{name: getattr(replace(self, **given), name) for name in self.__dataclass_fields__})
