@@ -1,7 +1,8 @@
 """How many labels a wanted range needs: from the verdicts and labels seen so far. Pure, but for `seen`.
 
-A week's share of good answers is estimated in two phases (Sarndal, Swensson, Wretman 1992, chapter 9): N answers are
-judged, n of them labelled. With the labels' variance S2 and what is left of it within equal judge scores, S2_within,
+A week's share of good answers, or mean score, is estimated in two phases (Sarndal, Swensson, Wretman 1992, chapter
+9): N answers are judged, n of them labelled. With the labels' variance S2 and what is left of it within equal judge
+scores, S2_within,
 
     variance = S2_within (1/n - 1/N) + S2 / N_effective
 
@@ -27,6 +28,7 @@ from onlineeval_dagster.review.prediction_powered import NEEDED_LABELS
 
 WINDOW_DAYS = 28
 WEEKS = WINDOW_DAYS / 7
+Of = Literal["good", "score"]
 By = Literal["all", "stratum", "app", "prompt_version", "model", "language", "device"]
 Floats = NDArray[np.float64]
 
@@ -36,23 +38,26 @@ class Group:
     """What was seen of some answers in 28 days.
 
     share      (C,) of the judge's scores, weighted by chances; sums to 1
-    labels     (C,) labelled answers by judge's score; good (C,): of them, those that people call good
+    labels     (C,) labelled answers by judge's score
+    said       (C,) what people said of them, summed: 1 for a good answer, or the score; squares (C,): of its squares
     judged     answers judged a week; effective: what they are worth, users and unequal chances considered
     """
 
     name: str
     share: Floats
     labels: Floats
-    good: Floats
+    said: Floats
+    squares: Floats
     judged: float
     effective: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelPlan:
-    """For one group. Widths are half of a 95 % range of a week's share of good answers.
+    """For one group. Widths are half of a 95 % range of a week's number, shares and scores in their own unit.
 
-    rate       share of good answers, people's word, as seen
+    of         `good`: the share of good answers; `score`: the mean score
+    level      the number by people's word, as seen
     worth      how much of the labels' variance the judge explains: 0 nothing, 1 all
     labels_now a week
     half_now   with these; None below 30 a week
@@ -62,7 +67,8 @@ class LabelPlan:
     """
 
     name: str
-    rate: float
+    of: Of
+    level: float
     worth: float
     labels_now: float
     half_now: float | None
@@ -71,9 +77,9 @@ class LabelPlan:
     best_half: float
 
 
-def plan_labels(group: Group, *, half: float) -> LabelPlan:
+def plan_labels(group: Group, *, half: float, of: Of = "good") -> LabelPlan:
     """The labels a week at which the half width is `half`. Needs a label in `group`."""
-    rate, within, total = _variances(group)
+    level, within, total = _variances(group)
     phase, z2 = total / group.effective, normal_quantile(0.95) ** 2
     now = group.labels.sum() / WEEKS
 
@@ -82,14 +88,17 @@ def plan_labels(group: Group, *, half: float) -> LabelPlan:
         return sqrt(z2 * (second + phase))
 
     room = half**2 / z2 - phase + within / group.judged
-    least = max(NEEDED_LABELS, ceil(NEEDED_OF_EACH / max(min(rate, 1 - rate), 1e-9)))
+    least = NEEDED_LABELS
+    if of == "good":
+        least = max(least, ceil(NEEDED_OF_EACH / max(min(level, 1 - level), 1e-9)))
     needed = None if room <= 0 else max(ceil(within / room - 1e-9), least)
     if needed is not None and needed > group.judged:
         needed = None
     return LabelPlan(
         name=group.name,
-        rate=rate,
-        worth=1 - within / total,
+        of=of,
+        level=level,
+        worth=1 - within / total if total > 0 else 0.0,
         labels_now=float(now),
         half_now=width(now) if now >= NEEDED_LABELS else None,
         needed=needed,
@@ -99,13 +108,15 @@ def plan_labels(group: Group, *, half: float) -> LabelPlan:
 
 
 def _variances(group: Group) -> tuple[float, float, float]:
-    """Rate, variance within equal judge scores, and in all. A score with few labels is pulled to the overall rate."""
-    labels, good = group.labels.sum(), group.good.sum()
-    overall = (good + 0.5) / (labels + 1)
-    rates = (group.good + overall) / (group.labels + 1)
-    rate = float((group.share * rates).sum())
-    within = float((group.share * rates * (1 - rates)).sum())
-    return rate, within, rate * (1 - rate)
+    """Level, variance within equal judge scores, and in all. A score with few labels is pulled to what all are like."""
+    labels = group.labels.sum()
+    prior = (np.array([group.said.sum(), group.squares.sum()]) + 0.5 * (group.said.sum() / labels)) / (labels + 0.5)
+    means, squares = (
+        (of + one) / (group.labels + 1) for of, one in zip((group.said, group.squares), prior, strict=True)
+    )
+    level = float((group.share * means).sum())
+    within = float((group.share * (squares - means**2)).sum())
+    return level, within, float((group.share * squares).sum()) - level**2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,13 +128,17 @@ class Seen:
     seconds: float | None
 
 
-def seen(lake: Lake, judge: Judge, *, by: By, now: datetime) -> Seen:
+def seen(lake: Lake, judge: Judge, *, by: By, now: datetime, of: Of = "good") -> Seen:
     """What the last 28 days show of a judge's version and of the audit's labels on its axis."""
     days = {day for day in lake.days("responses") if day >= (now - timedelta(days=WINDOW_DAYS)).date()}
     with engine(lake, {"responses": days, "verdicts": days, "labels": days}) as connection:
         column = "'all'" if by == "all" else f"coalesce({'verdicts' if by == 'stratum' else 'asked'}.{by}, 'none')"
-        told = {"axis": judge.axis, "version": judge.version, "good": judge.good_from}
-        table = connection.sql(_CELLS_SQL.format(column=column), params=told).to_arrow_table().to_pylist()
+        told = {"axis": judge.axis, "version": judge.version}
+        table = (
+            connection.sql(_CELLS_SQL.format(column=column, **_said(judge, of)), params=told)
+            .to_arrow_table()
+            .to_pylist()
+        )
         (seconds,) = connection.execute(_SECONDS_SQL, {"axis": judge.axis}).fetchall()[0]
     groups = list(_groups(table, sorted(judge.scale)))
     return Seen(
@@ -133,10 +148,17 @@ def seen(lake: Lake, judge: Judge, *, by: By, now: datetime) -> Seen:
     )
 
 
+def _said(judge: Judge, of: Of) -> dict[str, str]:
+    """What people and the judge say of an answer, in SQL."""
+    if of == "score":
+        return {"people": "score", "judge": "verdicts.score"}
+    return {"people": f"(score >= {judge.good_from})::int", "judge": f"(verdicts.score >= {judge.good_from})::int"}
+
+
 def _groups(table: list[dict[str, float]], scale: list[int]) -> Iterator[Group]:
     for name in dict.fromkeys(str(row["name"]) for row in table):
         own = [row for row in table if row["name"] == name]
-        columns = {key: np.zeros(len(scale)) for key in ("weight", "labels", "good")}
+        columns = {key: np.zeros(len(scale)) for key in ("weight", "labels", "said", "squares")}
         for row in own:
             for key, column in columns.items():
                 column[scale.index(int(row["score"]))] += row[key]
@@ -146,7 +168,8 @@ def _groups(table: list[dict[str, float]], scale: list[int]) -> Iterator[Group]:
             name=name,
             share=share,
             labels=columns["labels"],
-            good=columns["good"],
+            said=columns["said"],
+            squares=columns["squares"],
             judged=judged / WEEKS,
             effective=min(effective, judged) / WEEKS,
         )
@@ -154,7 +177,7 @@ def _groups(table: list[dict[str, float]], scale: list[int]) -> Iterator[Group]:
 
 _CELLS_SQL = f"""
 with people as (
-    select response_id, avg((score >= $good)::int) as good
+    select response_id, avg({{people}}) as said
     from (
         select * from ({first_rows("labels")})
         where axis = $axis and stream = 'audit' and inclusion_probability is not null
@@ -165,26 +188,28 @@ with people as (
 asked as (select *, coalesce(user_id, session_id, response_id) as user_key from ({first_rows("responses")})),
 answers as (
     select
-        {{column}} as name, verdicts.score, 1 / verdicts.inclusion_probability as weight, asked.user_key, people.good,
-        (verdicts.score >= $good)::int as passed
+        {{column}} as name, verdicts.score, 1 / verdicts.inclusion_probability as weight, asked.user_key, people.said,
+        {{judge}} as value
     from ({first_rows("verdicts")}) as verdicts
     join asked using (response_id)
     left join people using (response_id)
     where verdicts.axis = $axis and verdicts.judge_version = $version and verdicts.replicate = 0
         and verdicts.score is not null and verdicts.inclusion_probability is not null
 ),
-rates as (select name, sum(weight * passed) / sum(weight) as rate, sum(weight) as whole from answers group by name),
--- What the judged answers are worth: p (1 - p) over the variance clustered by user; users where all scores are alike.
+rates as (select name, sum(weight * value) / sum(weight) as rate,
+    sum(weight * value ** 2) / sum(weight) - rate ** 2 as variance, sum(weight) as whole from answers group by name),
+-- What the judged answers are worth: their variance over that of the mean clustered by user; all where all are alike.
 users as (
-    select name, user_key, sum(weight * (passed - rate)) / any_value(whole) as influence
+    select name, user_key, sum(weight * (value - rate)) / any_value(whole) as influence
     from answers join rates using (name) group by name, user_key
 ),
 worth as (
-    select name, case when sum(influence ** 2) > 0 then any_value(rate) * (1 - any_value(rate)) / sum(influence ** 2)
+    select name, case when sum(influence ** 2) > 0 then any_value(variance) / sum(influence ** 2)
         else count(*) end as effective
     from users join rates using (name) group by name
 )
-select name, score, sum(weight) as weight, count(*) as judged, count(good) as labels, coalesce(sum(good), 0) as good,
+select name, score, sum(weight) as weight, count(*) as judged, count(said) as labels,
+    coalesce(sum(said), 0) as said, coalesce(sum(said ** 2), 0) as squares,
     any_value(effective) as effective
 from answers join worth using (name)
 group by name, score

@@ -61,7 +61,13 @@ def status_() -> None:
 
 @review_app.command()
 def plan(
-    within: Annotated[float, typer.Option(min=0.5, max=50, help="Points either way of a week's 95 % range.")] = 5,
+    within: Annotated[
+        float | None,
+        typer.Option(help="Half of a week's 95 % range: in points (5), or of scores in their own unit (0.1)."),
+    ] = None,
+    of: Annotated[
+        Literal["good", "score"], typer.Option(help="The share of good answers, or the mean score.")
+    ] = "good",
     axis: Annotated[str | None, typer.Option(help="One axis; all by default.")] = None,
     by: Annotated[
         Literal["all", "stratum", "app", "prompt_version", "model", "language", "device"],
@@ -72,9 +78,14 @@ def plan(
     from onlineeval_dagster.catalog.load import load_catalog
     from onlineeval_dagster.lake.delta import Lake
     from onlineeval_dagster.review.planning import plan_labels, seen
-    from onlineeval_dagster.review.planning_shown import HEADINGS, plan_cells, plan_words
+    from onlineeval_dagster.review.planning_shown import HEADINGS, plan_cells, plan_words, wanted
     from onlineeval_dagster.review.tasks import asked_axes
 
+    half = {"good": 5.0, "score": 0.1}[of] if within is None else within
+    least, most = {"good": (0.5, 50), "score": (0.005, 5)}[of]
+    if not least <= half <= most:
+        raise ReviewError(f"--within: {half:g} is not between {least:g} and {most:g}, as --of {of} wants it")
+    half = half / 100 if of == "good" else half
     settings, out, now = load_settings(), printed_on(), datetime.now(UTC)
     catalog, lake = load_catalog(settings.catalog), Lake(settings.lake_folder)
     judges = asked_axes(catalog.live_judges)
@@ -83,18 +94,20 @@ def plan(
     for name, judge in judges.items():
         if axis not in (None, name):
             continue
-        found = seen(lake, judge, by=by, now=now)
+        found = seen(lake, judge, by=by, now=now, of=of)
         if not found.groups:
             out.print(f"{name}: Nobody has labelled an answer of the audit that it judged in 28 days.", markup=False)
             continue
-        plans = [plan_labels(group, half=within / 100) for group in found.groups]
-        title = f"{name}: a week's share of good answers, ± {within:g} points wanted"
+        plans = [plan_labels(group, half=half, of=of) for group in found.groups]
+        title = (
+            f"{name}: a week's {'share of good answers' if of == 'good' else 'mean score'}, {wanted(half, of)} wanted"
+        )
         table = Table(*HEADINGS, title=title, title_justify="left")
         for one in plans:
             table.add_row(*map(escape, plan_cells(one, seconds=found.seconds)))
         out.print(table)
         rate = None if catalog.sampling.review is None else catalog.sampling.review.rate
-        for line in plan_words(plans, found, half=within / 100, rate=rate):
+        for line in plan_words(plans, found, half=half, rate=rate):
             out.print(f"· {escape(line)}")
 
 

@@ -11,6 +11,7 @@ from onlineeval_dagster.cli import app
 from onlineeval_dagster.review.cells import corrected_rates
 from onlineeval_dagster.review.planning import WEEKS, Group, plan_labels, seen
 from onlineeval_dagster.review.planning_shown import plan_words
+from onlineeval_dagster.review.prediction_powered import LabelMoments, corrected_means
 from tests.pipeline import living_at
 from tests.review.label_worlds import SEES, celled_windows
 from tests.review.task_worlds import JUDGE, label, verdict
@@ -28,7 +29,8 @@ def group(judge: str, *, rate: float, labels: int, effective: float = JUDGED) ->
         name="all",
         share=share,
         labels=share * of_all,
-        good=rate * good * of_all,
+        said=rate * good * of_all,
+        squares=rate * good * of_all,
         judged=JUDGED,
         effective=effective,
     )
@@ -44,6 +46,35 @@ def test_so_many_labels_give_the_range_that_was_wanted(judge: str, half: float) 
     found = corrected_rates(judged, labelled)
     got = float(np.nanmean(found.high - found.low)) / 2
     assert got == pytest.approx(half, rel=0.1)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.8])
+def test_so_many_labels_give_the_range_of_a_mean_that_was_wanted(correlation: float) -> None:
+    """Scores of one answer a user, cut to three steps: what a step says is its share of the labels' variance."""
+    rng, half = np.random.default_rng(12), 0.08
+    label, noise = rng.normal(size=(2, 200_000))
+    step = np.digitize(correlation * label + np.sqrt(1 - correlation**2) * noise, [-0.6, 0.6])
+    scored = [np.bincount(step, part, 3) for part in (np.ones_like(label), label, label**2)]
+    of_all = [part * WEEKS * 200 / len(label) for part in scored]
+    seen_then = Group(
+        name="all",
+        share=scored[0] / len(label),
+        **dict(zip(("labels", "said", "squares"), of_all, strict=True)),
+        judged=JUDGED,
+        effective=JUDGED,
+    )
+    plan = plan_labels(seen_then, half=half, of="score")
+    assert plan.needed is not None and plan.needed <= plan.alone
+    shape = (60, JUDGED)
+    picked = rng.integers(0, len(label), shape)
+    is_labelled = np.arange(JUDGED) < plan.needed
+    columns = [np.ones(shape), step[picked], is_labelled * np.ones(shape), is_labelled * label[picked]]
+    totals = np.stack([*columns, is_labelled * step[picked]], axis=2).reshape(-1, 5).astype(float)
+    moments = LabelMoments.of_users(
+        totals, np.repeat(np.arange(60), JUDGED), labels=np.tile(is_labelled, 60).astype(np.int64), groups=60
+    )
+    found = corrected_means(moments)
+    assert float((found.high - found.low).mean()) / 2 == pytest.approx(half, rel=0.1)
 
 
 def test_a_good_judge_saves_labels_and_a_useless_one_none() -> None:
@@ -95,6 +126,11 @@ def test_what_was_seen_is_told_by_group_with_the_time_it_takes(home) -> None:
     assert german.judged == 20 and german.share.sum() == pytest.approx(1)
     (whole,) = seen(lake, JUDGE, by="all", now=NOW).groups
     assert whole.judged == 40 and whole.effective <= 40
+    (scores,) = seen(lake, JUDGE, by="all", now=NOW, of="score").groups
+    # Forty labels: every fifth answer a 1, else a 3, of which one in ten is labelled 2.
+    assert scores.labels.sum() == 40 and 1 < scores.said.sum() / 40 < 3
+    planned = plan_labels(scores, half=0.1, of="score")
+    assert 1 < planned.level < 3 and 0.6 < planned.worth < 0.9
     told = " ".join(plan_words([plan_labels(german, half=0.1)], found, half=0.1, rate=0.01))
     assert "en" in told and "de:" in told
 
@@ -103,10 +139,12 @@ def test_the_verb_says_what_to_do_or_that_nothing_is_known(home, tmp_path: Path)
     settings, _ = home
     with living_at(settings.home):
         said = CliRunner().invoke(app, ["review", "plan", "--within", "5", "--by", "stratum"])
+        scores = CliRunner().invoke(app, ["review", "plan", "--of", "score", "--by", "stratum"])
         wrong = CliRunner().invoke(app, ["review", "plan", "--within", "70"])
     # The world's time is fixed; by the clock of now its labels may be too old, which is told.
     assert said.exit_code == 0 and ("human checks" in said.output or "Nobody" in said.output)
-    assert wrong.exit_code != 0
+    assert scores.exit_code == 0
+    assert wrong.exit_code != 0 and "between 0.5 and 50" in str(wrong.output) + str(wrong.exception)
     with living_at(tmp_path / "empty"):
         nothing = CliRunner().invoke(app, ["review", "plan"])
     assert nothing.exit_code == 0 and "Nobody has labelled" in nothing.output
