@@ -59,12 +59,13 @@ def _warning(wrong: list[str], well: str) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset="judge_agreement",
     name="judges_agree_with_people",
-    description="No judge in force surely agrees less with people (kappa) than 0.8 of what people do, or 0.4.",
+    description="No judge in force surely agrees less with people (kappa) than promotion.toml asks of a new one.",
 )
 def judges_agree_with_people(place: Place) -> dg.AssetCheckResult:
     """Warn, naming the judges whose likely range lies below the limit."""
-    found = read_worth(place.lake())
-    return _warning(below_limit(found.judges, found.reviewers, place.catalog().live_judges), "none is below the limit")
+    found, catalog = read_worth(place.lake()), place.catalog()
+    wrong = below_limit(found.judges, found.reviewers, catalog.live_judges, promotion=catalog.promotion)
+    return _warning(wrong, "none is below the limit")
 
 
 @dg.asset_check(

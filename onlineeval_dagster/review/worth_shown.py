@@ -4,12 +4,9 @@ import base64
 from collections.abc import Iterable
 
 from onlineeval_dagster.catalog.judge_file import Judge
+from onlineeval_dagster.catalog.promotion_file import Promotion
 from onlineeval_dagster.contracts.agreement import JudgeAgreement, JudgeCalibration, ReviewerAgreement
 from onlineeval_dagster.review.prediction_powered import NEEDED_LABELS
-
-OF_PEOPLE = 0.8
-AT_LEAST = 0.4
-"""A judge's quadratic kappa with people: this part of people's with each other, or this where people's is not known."""
 
 _SHOWN = ("quadratic_kappa", "raw", "ac1", "alpha", "spearman", "kendall")
 _BIASES = {
@@ -118,16 +115,20 @@ def reliability_svg(rows: list[JudgeCalibration]) -> str:
 
 
 def below_limit(
-    judges: Iterable[JudgeAgreement], reviewers: Iterable[ReviewerAgreement], live: Iterable[Judge]
+    judges: Iterable[JudgeAgreement],
+    reviewers: Iterable[ReviewerAgreement],
+    live: Iterable[Judge],
+    *,
+    promotion: Promotion,
 ) -> list[str]:
-    """Judges in force whose agreement with people surely lies below the limit: its upper end does."""
+    """Judges in force whose agreement with people surely lies below the gate's limit: its upper end does."""
     of_people = {row.axis: row.value for row in reviewers if row.measure == "quadratic_kappa" and row.value is not None}
     versions = {judge.version for judge in live}
     wrong = []
     for row in judges:
         if row.judge_version in versions and row.slice == "all" and row.measure == "quadratic_kappa":
             people = of_people.get(row.axis)
-            limit = AT_LEAST if people is None else OF_PEOPLE * people
+            limit = promotion.at_least if people is None else promotion.of_people * people
             if row.high is not None and row.high < limit:
                 wrong.append(f"{row.judge}: kappa {row.value:.2f}, likely at most {row.high:.2f}, limit {limit:.2f}")
     return wrong

@@ -40,7 +40,7 @@ def agreement() -> None:
     out.print(Markdown(worth_shown.confusion_markdown(found.judges)))
     out.print(Markdown(worth_shown.calibration_tables(found.calibration)))
     for line in (
-        *worth_shown.below_limit(found.judges, found.reviewers, catalog.live_judges),
+        *worth_shown.below_limit(found.judges, found.reviewers, catalog.live_judges, promotion=catalog.promotion),
         *worth_shown.without_labels(found.judges, catalog.live_judges),
         *worth_shown.drifted(found.judges),
     ):

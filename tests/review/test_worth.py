@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from onlineeval_dagster.catalog.load import load_catalog
+from onlineeval_dagster.catalog.promotion_file import Promotion
 from onlineeval_dagster.contracts.estimates import Estimate, NotEnough
 from onlineeval_dagster.contracts.events import Label, Verdict
 from onlineeval_dagster.contracts.review import ReviewTask
@@ -108,8 +109,13 @@ def test_every_measure_has_its_range_in_every_slice(found):
 def test_people_agree_with_each_other_better_than_the_judge_with_them(found):
     (people,) = [row for row in found.reviewers if row.measure == "quadratic_kappa"]
     assert people.low > measure(found, "quadratic_kappa").high
-    assert below_limit(found.judges, found.reviewers, CATALOG.live_judges)[0].startswith("relevance: kappa")
-    assert below_limit(found.judges, [], CATALOG.live_judges) == []  # above 0.4
+
+    def below(reviewers: list, **asked: float) -> list[str]:
+        return below_limit(found.judges, reviewers, CATALOG.live_judges, promotion=Promotion(**asked))  # type: ignore
+
+    assert below(found.reviewers)[0].startswith("relevance: kappa")
+    assert below([]) == []  # above 0.4
+    assert below(found.reviewers, of_people=0.3) == [] and below([], at_least=0.9)[0].endswith("limit 0.90")
 
 
 def test_the_confusion_matrix_adds_up_and_has_ranges(found):
@@ -191,8 +197,28 @@ def test_the_verb_says_it_all(lake, monkeypatch):
     from typer.testing import CliRunner
 
     from onlineeval_dagster.cli import app
+    from onlineeval_dagster.verbs import judge
 
+    class Then(datetime):
+        """The clock of the world's own day."""
+
+        @classmethod
+        def now(cls, tz=None):
+            return NOW
+
+    monkeypatch.setattr(judge, "datetime", Then)
     monkeypatch.setenv("ONLINEEVAL_HOME", str(Path(lake.folder).parent))
+    monkeypatch.setenv("COLUMNS", "250")
     done = CliRunner().invoke(app, ["judge", "agreement"])
     assert done.exit_code == 0, done.output
-    assert "relevance" in done.output  # agreement, or by the clock of a later year that it has no labels
+    found = judge_worth(lake, CATALOG, now=NOW)
+    kappa = measure(found, "quadratic_kappa")
+    said = " ".join(done.output.split())
+    # Cells of a table may be wrapped anywhere.
+    for part in (f"{kappa.value:.2f}", f"({kappa.low:.2f} …", "people", "twice as long", "judge 3", "out of"):
+        assert part in said, part
+    assert f"relevance: kappa {kappa.value:.2f}, likely at most {kappa.high:.2f}, limit" in said
+    empty = settings_at(Path(lake.folder).parent / "nobody")
+    monkeypatch.setenv("ONLINEEVAL_HOME", str(empty.home))
+    nothing = CliRunner().invoke(app, ["judge", "agreement"])
+    assert nothing.exit_code == 0 and "No judged answer of the audit has a label" in nothing.output
