@@ -80,9 +80,7 @@ def _drawn(words: MetricWords, points: Sequence[MetricPoint], start: datetime, n
     )
 
 
-def _plot(
-    words: MetricWords, points: list[PlotPoint], of: Sequence[MetricPoint], *, grain: Grain, span: str
-) -> Plot:
+def _plot(words: MetricWords, points: list[PlotPoint], of: Sequence[MetricPoint], *, grain: Grain, span: str) -> Plot:
     known = [point for point in points if point.value is not None]
     gaps = len(points) - len(known)
     title = f"{words.title}, {BY[grain]}"

@@ -17,7 +17,8 @@ _COLUMNS = (
 
 
 def people_lines(points: Sequence[CorrectedPoint], words: MetricWords, *, headline: str) -> tuple[str, ...]:
-    """ "Corrected by people: over 28 days 86 %, likely 83–89 % (uncorrected, the AI reviewer alone: 79 %; …)."; or none.
+    """ "Corrected by people: over 28 days 86 %, likely 83–89 % (uncorrected, the AI reviewer alone: 79 %; …)."
+
 
     Where nothing could be corrected the line says so, and that the numbers of the page are the AI reviewer's own.
     """
