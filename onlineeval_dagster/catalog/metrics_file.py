@@ -14,6 +14,7 @@ class Metric(Entry):
     """One table of metrics.toml. The expressions are SQL over response_facts.
 
     at_new_judge  what becomes of the past when the judge's version changes: `break`, or `rebase` by the measured shift
+    correction    how a judged rate is corrected by people: a posterior per judge's `score`, or by `rogan-gladen`
     """
 
     title: str
@@ -26,6 +27,17 @@ class Metric(Entry):
     direction: Literal["up", "down", "none"]
     # Excluded: it says how points are shown, and makes no other metric.
     at_new_judge: Literal["break", "rebase"] = Field(default="break", exclude=True)
+    correction: Literal["score", "rogan-gladen"] = Field(default="score", exclude=True)
+
+    @model_validator(mode="after")
+    def _corrected_by_what_passes(self) -> Self:
+        wanted = f"{(self.judge or '').replace('-', '_')}_good"
+        if self.correction == "rogan-gladen" and (self.kind, self.numerator.strip()) != ("rate", wanted):
+            raise ValueError(
+                'correction = "rogan-gladen" works for rates of what a judge passes: kind "rate", a judge, and the '
+                f'numerator {wanted if self.judge else "<judge>_good"}; leave it out'
+            )
+        return self
 
     @model_validator(mode="after")
     def _rebased_by_what_is_measured(self) -> Self:

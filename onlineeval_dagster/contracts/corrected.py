@@ -22,8 +22,8 @@ class CorrectedPoint(Contract):
                    all points of one calibration version
     change, change_low, change_high  on the same days a week before, with this point's correction for both, so that
                    its error cancels; null where the labels do not show that the judge's score tells anything
-    method         `ppi` (means), `beta-cells` (rates); with `-borrowed` where the labels are of a longer window, with
-                   `-pooled` where they are of all slices; `uncorrected` where only `raw` is known
+    method         `ppi` (means), `beta-cells` or `rogan-gladen` (rates); with `-borrowed` where the labels are of a
+                   longer window, with `-pooled` where they are of all slices; `uncorrected` where only `raw` is known
     """
 
     metric: Key

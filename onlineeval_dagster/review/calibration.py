@@ -89,11 +89,12 @@ def reliability(
 
 
 def rogan_gladen(
-    passed: int, judged: int, *, both: int, good: int, neither: int, bad: int, level: float = 0.95
+    passed: float, judged: float, *, both: float, good: float, neither: float, bad: float, level: float = 0.95
 ) -> Estimate | NotEnough:
     """The simple correction of a pass rate: of `judged` answers the judge passed `passed`.
 
-    Of `good` answers by people's word it passed `both`, of `bad` ones it failed `neither`. Interval of Lang and
+    Of `good` answers by people's word it passed `both`, of `bad` ones it failed `neither`; or effective numbers of
+    these. Interval of Lang and
     Reiczigel 2014 (Preventive Veterinary Medicine 113:13-22), which carries the errors of all three shares.
 
     >>> found = rogan_gladen(250, 1000, both=90, good=100, neither=160, bad=200)
@@ -103,7 +104,7 @@ def rogan_gladen(
     rarer = min(good, bad)
     if rarer < NEEDED_OF_EACH or good + bad < NEEDED_LABELS:
         needed = NEEDED_OF_EACH if rarer < NEEDED_OF_EACH else NEEDED_LABELS
-        return NotEnough(have=min(rarer, good + bad), needed=needed, reason="too few labels of the rarer kind")
+        return NotEnough(have=int(min(rarer, good + bad)), needed=needed, reason="too few labels of the rarer kind")
     z = float(ndtri(0.5 + level / 2))
     seen, size = (passed + z**2 / 2) / (judged + z**2), judged + z**2
     hit, hits = (both + 1) / (good + 2), good + 2
@@ -123,7 +124,9 @@ def rogan_gladen(
     low, high = (float(np.clip(rate + shift + side * z * error, 0, 1)) for side in (-1, 1))
     value = float(np.clip((passed / judged + neither / bad - 1) / plain, low, high))
     n_effective = value * (1 - value) / error**2 if 0 < value < 1 else float(judged)
-    return Estimate(value=value, low=low, high=high, n=good + bad, n_effective=n_effective, method="rogan-gladen")
+    return Estimate(
+        value=value, low=low, high=high, n=round(good + bad), n_effective=n_effective, method="rogan-gladen"
+    )
 
 
 def _places(judge: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, NDArray[np.int64], Floats]:

@@ -15,6 +15,7 @@ Coverage and width by simulation: docs/corrected.md.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import bdtr, betaincinv
@@ -27,8 +28,11 @@ TOO_FEW_FAILURES = "too few labels of the rarer kind"
 _SURELY_ANSWERED = 30
 """With so many labels of the rarer kind an answer was certain: dividing by its chance changes nothing."""
 _LEAST_CHANCE = 0.2
+_PRIOR = 2.0
+"""Labels that the prior is worth, over all cells together."""
 _LOGITS = np.linspace(-9.0, 9.0, 361)
 _RATES = 1 / (1 + np.exp(-_LOGITS))
+_LOG_RATES, _LOG_REST = np.log(_RATES), np.log1p(-_RATES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +119,12 @@ def _chances(labelled: LabelledCells, at: Whole) -> tuple[Floats, Floats]:
     rate, size = labelled.rate[at], labelled.size[at]
     rate = np.where(size > 0, rate, 0.0)
     overall = (rate * size).sum(axis=1, keepdims=True) / np.maximum(size.sum(axis=1, keepdims=True), 1e-12)
-    # A prior worth one label a cell, half of it at the rate of all cells and half at 1/2. Jeffreys' alone pulls a
-    # seldom filled cell down: with 50 labels at .92 it covers 84 to 89 %, this one 92 to 96 %.
-    chance = (rate * size + overall / 2 + 0.25) / (size + 1)
-    return chance, chance * (1 - chance) / (size + 2)
+    # A prior worth two labels over all cells, half of it at the rate of all cells and half at 1/2: of the rarer kind as
+    # much as Jeffreys'. That prior in each cell pulls a seldom filled one down (with 50 labels at .92 it covers 84 to
+    # 89 %), and one label a cell makes three cells up to 6 % wider than one.
+    prior = _PRIOR / rate.shape[1]
+    chance = (rate * size + prior * (overall / 2 + 0.25)) / (size + prior)
+    return chance, chance * (1 - chance) / (size + prior + 1)
 
 
 def _variances(judged: JudgedCells, chance: Floats, spread: Floats) -> tuple[Floats, Floats]:
@@ -136,7 +142,8 @@ def _limits(passed: Floats, failed: Floats, labels: Whole, rarer: Whole, level: 
     if len(near):
         given = _given_an_answer(passed[near], failed[near], labels[near])
         value[near] = (given * _RATES).sum(axis=1)
-        reached = np.cumsum(given, axis=1)
+        # A mass lies around its rate: half of it below. Counted whole, limits were a tenth of an error too low.
+        reached = np.cumsum(given, axis=1) - given / 2
         low[near], high[near] = (_quantile(reached, end) for end in (tail, 1 - tail))
     return value, low, high
 
@@ -151,10 +158,16 @@ def _quantile(reached: Floats, share: float) -> Floats:
 
 def _given_an_answer(passed: Floats, failed: Floats, labels: Whole) -> Floats:
     """Posterior masses at `_RATES`, (N, 361), divided by the chance that there was an answer."""
-    log = passed[:, None] * np.log(_RATES) + failed[:, None] * np.log1p(-_RATES)
+    log = passed[:, None] * _LOG_RATES + failed[:, None] * _LOG_REST
     mass = np.exp(log - log.max(axis=1, keepdims=True))
     several, which = np.unique(labels, return_inverse=True)
-    most = several[:, None].astype(np.float64)
-    chance = bdtr(most - NEEDED_OF_EACH, most, 1 - _RATES) - bdtr(NEEDED_OF_EACH - 1.0, most, 1 - _RATES)
+    chance = np.stack([_chance_of_an_answer(int(count)) for count in several])
     mass /= np.maximum(chance, _LEAST_CHANCE)[which]
     return mass / mass.sum(axis=1, keepdims=True)
+
+
+@lru_cache(maxsize=4096)
+def _chance_of_an_answer(labels: int) -> Floats:
+    """That each kind has five labels at least of so many, at each of `_RATES`: (361,)."""
+    most = float(labels)
+    return np.asarray(bdtr(most - NEEDED_OF_EACH, most, 1 - _RATES) - bdtr(NEEDED_OF_EACH - 1.0, most, 1 - _RATES))

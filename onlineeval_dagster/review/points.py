@@ -17,6 +17,7 @@ from onlineeval_dagster.review.prediction_powered import (
     corrected_means,
     slope_of_labels,
 )
+from onlineeval_dagster.review.simple_rates import change_of_simple_rates, rogan_gladen_rates
 from onlineeval_dagster.review.windows import Group, Window
 
 OWN_LABELS = 50
@@ -42,7 +43,8 @@ def corrected_groups(
         # Labels of the window itself are nested in its verdicts, which narrows the interval of a mean.
         found = _chosen(own, corrected_means(of.moments.take(here)), found)
     changes = None if before is None else _changes(metric, of, before, lent, here, lenders)
-    kind = ("beta-cells" if metric.kind == "rate" else "ppi") + ("" if is_nested else "-borrowed")
+    way = "ppi" if metric.kind == "mean" else "rogan-gladen" if metric.correction == "rogan-gladen" else "beta-cells"
+    kind = way + ("" if is_nested else "-borrowed")
     for place, group in enumerate(here):
         told: dict[str, Any] = {"method": kind if own[place] else f"{kind}-pooled"} | _told(found, place)
         if changes is not None and np.isfinite(changes[1][place]) and found.answered[place]:
@@ -52,6 +54,8 @@ def corrected_groups(
 
 
 def _corrected(metric: Metric, of: Window, lent: Window, here: Whole, lenders: Whole) -> Corrected:
+    if metric.correction == "rogan-gladen":
+        return rogan_gladen_rates(of.judged.take(here), lent.labelled, lent.passing, at=lenders)
     if metric.kind == "rate":
         return corrected_rates(of.judged.take(here), lent.labelled, at=lenders)
     return corrected_means(of.moments.take(here), borrowed=lent.moments.take(lenders))
@@ -74,8 +78,11 @@ def _changes(
     with np.errstate(invalid="ignore"):
         tells = slope > t_quantile(0.95, np.asarray(labelled.users, dtype=np.float64) - 2) * slope_error
     tells &= (before.moments.judged_users[here] > 1) & (labelled.users >= NEEDED_LABELS)
-    if metric.kind == "rate":
-        change, error = change_of_rates(of.judged.take(here), before.judged.take(here), lent.labelled, at=lenders)
+    cells = of.judged.take(here), before.judged.take(here)
+    if metric.correction == "rogan-gladen":
+        change, error = change_of_simple_rates(*cells, lent.labelled, lent.passing, at=lenders)
+    elif metric.kind == "rate":
+        change, error = change_of_rates(*cells, lent.labelled, at=lenders)
     else:
         change, error = change_of_means(of.moments.take(here), before.moments.take(here), labelled)
     return change, np.where(tells, normal_quantile(0.95) * error, np.nan)

@@ -40,32 +40,24 @@ one user of the week. A variance between 1,024 buckets is unbiased and known to 
 
 
 def totals_sql(metric: Metric, judge: Judge, environments: tuple[str, ...]) -> str:
-    """Of [$first, $last] by version, slice, slice_value, day, bucket: sums of w, w f, v, v y, v f (`t_0` …), labels."""
-    return _by_slice(
-        _answers_sql(metric, judge, environments),
-        "bucket",
-        "sum(w) as t_0, sum(w * f) as t_1, coalesce(sum(v), 0) as t_2, coalesce(sum(v * y), 0) as t_3, "
-        "coalesce(sum(v * f), 0) as t_4, count(v)::double as t_5",
-    )
+    """Of [$first, $last] by version, slice, slice_value, day and part: of buckets, and (`is_cell`) of judge's scores.
 
-
-def cells_sql(metric: Metric, judge: Judge, environments: tuple[str, ...]) -> str:
-    """The same by the judge's score, `cell`: weight, and of the labels weight, weight passed, number, number passed."""
-    return _by_slice(
-        _answers_sql(metric, judge, environments),
-        "cell",
-        "sum(w) as t_0, coalesce(sum(v), 0) as t_1, coalesce(sum(v * y), 0) as t_2, count(v)::double as t_3, "
-        "coalesce(sum(y), 0) as t_4",
-    )
-
-
-def _by_slice(answers: str, part: str, sums: str) -> str:
+    bucket  sums of w, w f, v, v y, v f (`t_0` …), labels
+    cell    weight; of the labels weight, weight passed, number, number passed; 0
+    """
     of_each = (
-        f"select version, '{name}' as slice, {value} as slice_value, day, {part}, {sums} from answers "
+        f"select version, '{name}' as slice, {value} as slice_value, day, {part} from answers "
         f"where {value} is not null group by all"
         for name, value in {"all": "'all'", **{name: name for name in SLICES}}.items()
+        for part in (_BUCKET, _CELL)
     )
-    return f"{answers} {' union all '.join(of_each)}"
+    return f"{_answers_sql(metric, judge, environments)} {' union all '.join(of_each)}"
+
+
+_BUCKET = """false as is_cell, bucket::double as part, sum(w) as t_0, sum(w * f) as t_1, coalesce(sum(v), 0) as t_2,
+    coalesce(sum(v * y), 0) as t_3, coalesce(sum(v * f), 0) as t_4, count(v)::double as t_5"""
+_CELL = """true as is_cell, cell as part, sum(w) as t_0, coalesce(sum(v), 0) as t_1, coalesce(sum(v * y), 0) as t_2,
+    count(v)::double as t_3, coalesce(sum(y), 0) as t_4, 0::double as t_5"""
 
 
 def _answers_sql(metric: Metric, judge: Judge, environments: tuple[str, ...]) -> str:

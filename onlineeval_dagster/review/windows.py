@@ -13,13 +13,14 @@ from typing import Literal, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.catalog.metrics_file import Metric
 from onlineeval_dagster.review.cells import JudgedCells, LabelledCells
 from onlineeval_dagster.review.prediction_powered import Floats, LabelMoments, Whole
-from onlineeval_dagster.review.totals import BUCKETS, cells_sql, totals_sql
+from onlineeval_dagster.review.totals import BUCKETS, totals_sql
 from onlineeval_dagster.warehouse.duckdb import query
 
 Group = tuple[str, str]
@@ -35,12 +36,16 @@ _GROUPS_AT_ONCE = 16  # of 91 and 28 days: 90 MB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The moments and cells of each of `groups` in a window; `present` are those with a judged answer in it."""
+    """The moments and cells of each of `groups` in a window; `present` are those with a judged answer in it.
+
+    passing  (scores,): those of the judge's scores that are good
+    """
 
     groups: tuple[Group, ...]
     moments: LabelMoments
     judged: JudgedCells
     labelled: LabelledCells
+    passing: NDArray[np.bool_]
 
     @property
     def present(self) -> Whole:
@@ -52,13 +57,14 @@ class Windows:
     """All windows that end on one of the days [first, last], of one judge version. The first group is ALL.
 
     moments  by grain, of (day, group) in this order
-    cells    (days, groups, scores, 5): the sums of `cells_sql` of each day
+    cells    (days, groups, scores, 5): the sums of `totals_sql` of each day and judge's score
     """
 
     first: date
     groups: tuple[Group, ...]
     moments: Mapping[Grain, LabelMoments]
     cells: Floats
+    passing: NDArray[np.bool_]
 
     @classmethod
     def read(
@@ -66,56 +72,75 @@ class Windows:
     ) -> Mapping[str, Self]:
         """Those of [first, last] by judge version, with the labels in `people` (PEOPLE_SQL)."""
         span = {"first": first, "last": last}
-        totals, cells = (
-            query(file, make(metric, judge, catalog.sampling.environments), span, people=people)
-            for make in (totals_sql, cells_sql)
+        totals = query(file, totals_sql(metric, judge, catalog.sampling.environments), span, people=people)
+        versions = totals.column("version").unique().to_pylist()
+        of_each = (
+            (version, totals.filter(pc.field("version") == version) if len(versions) > 1 else totals)
+            for version in sorted(versions)
         )
-        versions = sorted(set(cells.column("version").to_pylist()))
-        scale = np.array(sorted(judge.scale), dtype=np.float64)
-        of_each = ((version, pc.field("version") == version) for version in versions)
-        return {
-            version: cls.of(totals.filter(these), cells.filter(these), scale, first=first, last=last)
-            for version, these in of_each
-        }
+        return {version: cls.of(these, judge, first=first, last=last) for version, these in of_each}
 
     @classmethod
-    def of(cls, totals: pa.Table, cells: pa.Table, scale: Floats, *, first: date, last: date) -> Self:
-        """From rows of `totals_sql` and `cells_sql` of one version, and the judge's scores, ascending."""
-        pairs = set(zip(*(cells.column(name).to_pylist() for name in ("slice", "slice_value")), strict=True))
-        groups = (ALL, *sorted(pairs - {ALL}))
+    def of(cls, totals: pa.Table, judge: Judge, *, first: date, last: date) -> Self:
+        """From rows of `totals_sql` of one version of a judge."""
+        scale = np.array(sorted(judge.scale), dtype=np.float64)
+        rows = _Rows.of(totals, first)
         days = (last - first).days + 1
-        spread = np.zeros((days, len(groups), len(scale), 5))
-        place = _days(cells, first), _groups(cells, groups), np.searchsorted(scale, _floats(cells, "cell"))
+        spread = np.zeros((days, len(rows.groups), len(scale), 5))
+        cells = np.flatnonzero(rows.is_cell)
+        place = rows.day[cells], rows.group[cells], np.searchsorted(scale, rows.part[cells])
         for column in range(5):
-            spread[*place, column] = _floats(cells, f"t_{column}")
+            spread[*place, column] = rows.sums[column][cells]
         parts = [
-            _moments(totals, groups, chosen, days, first)
-            for chosen in np.array_split(np.arange(len(groups)), -(-len(groups) // _GROUPS_AT_ONCE))
+            _moments(rows, chosen, days, first)
+            for chosen in np.array_split(np.arange(len(rows.groups)), -(-len(rows.groups) // _GROUPS_AT_ONCE))
         ]
         moments: dict[Grain, LabelMoments] = {
             grain: _side_by_side([part[grain] for part in parts], days) for grain in GRAINS
         }
-        return cls(first=first, groups=groups, moments=moments, cells=spread)
+        return cls(first=first, groups=rows.groups, moments=moments, cells=spread, passing=scale >= judge.good_from)
 
     def at(self, grain: Grain, day: date) -> Window:
         """The window of a grain that ends with `day`."""
         end = (day - self.first).days
         begin = max(end - {"day": 0, "week": day.weekday(), "days28": DAYS - 1}[grain], 0)
         moments = self.moments[grain].take(np.arange(len(self.groups)) + end * len(self.groups))
-        judged, labelled = _cells(self.cells[begin : end + 1].sum(axis=0), moments)
-        return Window(groups=self.groups, moments=moments, judged=judged, labelled=labelled)
+        judged, labelled = cells_of(self.cells[begin : end + 1].sum(axis=0), moments)
+        return Window(groups=self.groups, moments=moments, judged=judged, labelled=labelled, passing=self.passing)
 
 
-def _moments(
-    table: pa.Table, groups: tuple[Group, ...], chosen: Whole, days: int, first: date
-) -> dict[Grain, LabelMoments]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """Rows of `totals_sql` as columns: day from 0, place in `groups`, bucket or judge's score, six sums."""
+
+    groups: tuple[Group, ...]
+    day: Whole
+    group: Whole
+    is_cell: np.ndarray
+    part: Floats
+    sums: tuple[Floats, ...]
+
+    @classmethod
+    def of(cls, totals: pa.Table, first: date) -> Self:
+        groups, group = _groups(totals)
+        since_1970 = first.toordinal() - date(1970, 1, 1).toordinal()
+        return cls(
+            groups=groups,
+            day=totals.column("day").cast(pa.int32()).to_numpy().astype(np.int64) - since_1970,
+            group=group,
+            is_cell=totals.column("is_cell").to_numpy(),
+            part=totals.column("part").to_numpy(),
+            sums=tuple(totals.column(f"t_{column}").to_numpy() for column in range(6)),
+        )
+
+
+def _moments(rows: _Rows, chosen: Whole, days: int, first: date) -> dict[Grain, LabelMoments]:
     """Of the groups at `chosen`, by grain, of (day, group)."""
-    group = _groups(table, groups)
-    these = np.flatnonzero((group >= chosen[0]) & (group <= chosen[-1]))
+    these = np.flatnonzero((rows.group >= chosen[0]) & (rows.group <= chosen[-1]) & ~rows.is_cell)
     totals = np.zeros((days, len(chosen), BUCKETS, 6))
-    place = _days(table, first)[these], group[these] - chosen[0], table.column("bucket").to_numpy()[these]
+    place = rows.day[these], rows.group[these] - chosen[0], rows.part[these].astype(np.int64)
     for column in range(6):
-        totals[*place, column] = _floats(table, f"t_{column}")[these]
+        totals[*place, column] = rows.sums[column][these]
     windows = {"day": iter(totals), "week": _weeks(totals, first), "days28": _of_28_days(totals, first)}
     return {grain: _side_by_day([LabelMoments.of_buckets(one) for one in each]) for grain, each in windows.items()}  # type: ignore[misc]
 
@@ -164,8 +189,8 @@ def _side_by_side(parts: list[LabelMoments], days: int) -> LabelMoments:
 _FIELDS = tuple(LabelMoments.__dataclass_fields__)
 
 
-def _cells(summed: Floats, moments: LabelMoments) -> tuple[JudgedCells, LabelledCells]:
-    """From the sums of `cells_sql` (groups, scores, 5)."""
+def cells_of(summed: Floats, moments: LabelMoments) -> tuple[JudgedCells, LabelledCells]:
+    """From the sums of judge's scores in `totals_sql`, (groups, scores, 5), and moments of the same groups: users."""
     weight, labelled, passed, labels, good = np.moveaxis(summed, -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = weight / weight.sum(axis=1, keepdims=True)
@@ -197,20 +222,14 @@ def _effective(sums: Floats, products: Floats, users: Whole) -> Floats:
         return np.where(variance > 0, rate * (1 - rate) / variance, users.astype(np.float64))
 
 
-def _days(table: pa.Table, first: date) -> Whole:
-    since_1970 = first.toordinal() - date(1970, 1, 1).toordinal()
-    return table.column("day").cast(pa.int32()).to_numpy().astype(np.int64) - since_1970
-
-
-def _groups(table: pa.Table, groups: tuple[Group, ...]) -> Whole:
-    """Each row's place in `groups`."""
+def _groups(table: pa.Table) -> tuple[tuple[Group, ...], Whole]:
+    """The groups, ALL first, then in order; and each row's place among them."""
     named = [table.column(name).combine_chunks().dictionary_encode() for name in ("slice", "slice_value")]
-    codes = [column.indices.to_numpy() for column in named]
     slices, values = (column.dictionary.to_pylist() for column in named)
-    places = {group: place for place, group in enumerate(groups)}
-    found = np.array([[places.get((one, other), -1) for other in values] for one in slices], dtype=np.int64)
-    return found.reshape(len(slices), len(values))[codes[0], codes[1]]
-
-
-def _floats(table: pa.Table, name: str) -> Floats:
-    return table.column(name).cast(pa.float64()).to_numpy()
+    codes, group = np.unique(
+        named[0].indices.to_numpy().astype(np.int64) * len(values) + named[1].indices.to_numpy(), return_inverse=True
+    )
+    pairs = [(slices[code // len(values)], values[code % len(values)]) for code in codes.tolist()]
+    groups = (ALL, *sorted(set(pairs) - {ALL}))
+    places = {pair: place for place, pair in enumerate(groups)}
+    return groups, np.array([places[pair] for pair in pairs], dtype=np.int64)[group.ravel()]

@@ -1,8 +1,8 @@
-"""Write docs/corrected.md: `python -m tests.calibration.people [windows]`, some ten minutes at 4,000 windows."""
+"""Write docs/corrected.md: `python -m tests.calibration.people [windows]`, some ten minutes at 1,000 windows."""
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from onlineeval_dagster.review.cells import JudgedCells, LabelledCells, corrected_rates
 from onlineeval_dagster.review.prediction_powered import Corrected, LabelMoments, corrected_means, difference
-from tests.review.label_worlds import SEES, celled_windows, scored_moments, scored_windows
+from tests.review.label_worlds import SEES, celled_windows, sampled_windows, scored_moments, scored_windows
 
 PAGE = Path(__file__).parents[2] / "docs" / "corrected.md"
 LABELS = (50, 200, 1000)
@@ -38,20 +38,59 @@ Judges give 1, 2, 3 to answers that people do not pass, and to those they do, wi
 Fewer than five labels of the rarer kind get no number. Where five are more than are expected, windows with an answer
 are those that saw too many failures; the interval knows that (it is divided by the chance of an answer, by a fifth at
 least) and holds there too, if anything above its level: without that 88 to 91 % of such windows held. Where fewer than
-one in twenty has an answer, *coverage* is left out, and *wrong* says how many of all windows mislead.
+one in twenty has an answer, *coverage* is left out, and *wrong* says how many of all windows mislead. {windows:,}
+windows a line, independent answers: Monte-Carlo error {error:.2f} points. *difference*: of two such windows.
 """
+
+SAMPLED = """
+## Pass rates, weighted and clustered
+
+The same, as the product has them: three answers a user, people's word correlated by .2 within users; one answer in ten
+is flagged, fails three times as often and is always judged, of the others a third; of all answers the same share is
+labelled. Five verdicts a label; {windows:,} windows a line, Monte-Carlo error {error:.2f} points. *flagged twice*: the
+flagged are labelled twice as often, so that labels have weights as well.
+"""
+
+RATES_AT, FEW = (0.85, 0.92, 0.98), 0.05
+INDEPENDENT = 10
+"""Times as many windows of independent answers, which are drawn as counts; half as many of weighted ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLine:
+    """One line: shares of windows, mean width over that of labels alone. `coverage`: NaN where few have an answer."""
+
+    labels: int
+    rate: float
+    judge: str
+    answered: float
+    coverage: float
+    wrong: float
+    width: float
+    difference: float = np.nan
 
 
 def main(windows: int) -> None:
     """Simulate, and write the page."""
-    lines = [HEAD.format(windows=windows, error=100 * (0.95 * 0.05 / windows) ** 0.5)]
+    lines = [HEAD.format(windows=windows, error=_error(windows))]
     lines += _table(["labels", "correlation", "answered", "coverage", "width", "lambda"], _means(windows))
     lines += ["", "Differences of two such windows, and a day of 400 verdicts that borrows the labels of a month:", ""]
     lines += _table(["labels", "correlation", "difference: coverage", "borrowed: coverage"], _others(windows))
     judges = "; ".join(f"{name} {bad} and {good}" for name, (bad, good) in SEES.items())
-    lines += [RATES.format(judges=judges)]
-    lines += _table(["labels", "pass rate", "judge", "answered", "coverage", "wrong", "width"], _rates(windows))
+    many = windows * INDEPENDENT
+    lines += [RATES.format(judges=judges, windows=many, error=_error(many))]
+    heads = ["labels", "pass rate", "judge", "answered", "coverage", "wrong", "width"]
+    lines += _table([*heads, "difference"], (_cells(line, with_difference=True) for line in rate_lines(many)))
+    some = windows // 2
+    lines += [SAMPLED.format(windows=some, error=_error(some))]
+    lines += _table(heads, map(_cells, sampled_lines(some)))
+    lines += ["", "Flagged twice:", ""]
+    lines += _table(heads, map(_cells, sampled_lines(some, flagged_labels=2.0)))
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _error(windows: int) -> float:
+    return 100 * float((0.95 * 0.05 / windows) ** 0.5)
 
 
 def _means(windows: int) -> Iterator[list[str]]:
@@ -88,24 +127,54 @@ def _others(windows: int) -> Iterator[list[str]]:
         yield [f"{labels}", f"{correlation:.1f}", _percent(gaps[answered].mean()), _percent(borrowed[lent].mean())]
 
 
-def _rates(windows: int) -> Iterator[list[str]]:
-    for labels, rate, judge in product(LABELS, (0.85, 0.92, 0.98), SEES):
-        rng, told = np.random.default_rng([labels, int(100 * rate), len(judge)]), []
-        for size in _pieces(windows):
-            judged, labelled = celled_windows(
-                rng, size, judged=PER_LABEL * labels, labels=labels, rate=rate, judge=judge
-            )
+def rate_lines(windows: int, *, seed: int = 0) -> Iterator[RateLine]:
+    """Independent answers, everything judged with the same chance."""
+    for labels, rate, judge in product(LABELS, RATES_AT, SEES):
+        rng, told = np.random.default_rng([labels, int(100 * rate), len(judge), seed]), []
+        world = {"judged": PER_LABEL * labels, "labels": labels, "rate": rate, "judge": judge}
+        for size in _pieces(windows, 2_000):
+            judged, labelled = celled_windows(rng, size, **world)  # type: ignore[arg-type]
             found = corrected_rates(judged, labelled)
+            gap = difference(found, corrected_rates(*celled_windows(rng, size, **world)))  # type: ignore[arg-type]
             alone = corrected_rates(*_one_score(judged, labelled))
-            told.append((found.answered, _holds(found, rate), (found.high - found.low) / (alone.high - alone.low)))
-        answered, holds, width = (np.concatenate(column) for column in zip(*told, strict=True))
-        few = answered.mean() < 0.05  # too few intervals to say how often such ones hold
-        yield [
-            *(f"{labels:,}", f"{rate:.2f}", judge, _percent(answered.mean())),
-            "" if few else _percent(holds[answered].mean()),
-            _percent((answered & ~holds).mean()),
-            "" if few else f"{width[answered].mean():.2f}",
-        ]
+            told.append([*_seen(found, alone, rate), gap.answered, _holds(gap, 0)])
+        *seen, both, held = (np.concatenate(column) for column in zip(*told, strict=True))
+        line = _line(labels, rate, judge, *seen)
+        yield replace(line, difference=float(held[both].mean()) if both.mean() > FEW else np.nan)
+
+
+def sampled_lines(windows: int, *, flagged_labels: float = 1.0, seed: int = 0) -> Iterator[RateLine]:
+    """Weighted and clustered answers, five verdicts a label."""
+    for labels, rate, judge in product(LABELS, RATES_AT, ("good", "useless")):
+        rng, told = np.random.default_rng([labels, int(100 * rate), len(judge), seed]), []
+        world = {"judged": 5 * labels, "labels": labels, "rate": rate, "judge": judge, "flagged_labels": flagged_labels}
+        for size in _pieces(windows, _AT_ONCE):
+            judged, labelled, _ = sampled_windows(rng, size, **world)  # type: ignore[arg-type]
+            told.append(_seen(corrected_rates(judged, labelled), corrected_rates(*_one_score(judged, labelled)), rate))
+        yield _line(labels, rate, judge, *(np.concatenate(column) for column in zip(*told, strict=True)))
+
+
+def _seen(found: Corrected, alone: Corrected, truth: float) -> list[np.ndarray]:
+    return [found.answered, _holds(found, truth), (found.high - found.low) / (alone.high - alone.low)]
+
+
+def _line(labels: int, rate: float, judge: str, answered: np.ndarray, holds: np.ndarray, width: np.ndarray) -> RateLine:
+    few = answered.mean() < FEW  # too few intervals to say how often such ones hold
+    return RateLine(
+        labels=labels,
+        rate=rate,
+        judge=judge,
+        answered=float(answered.mean()),
+        coverage=np.nan if few else float(holds[answered].mean()),
+        wrong=float((answered & ~holds).mean()),
+        width=np.nan if few else float(width[answered].mean()),
+    )
+
+
+def _cells(line: RateLine, *, with_difference: bool = False) -> list[str]:
+    told = [f"{line.labels:,}", f"{line.rate:.2f}", line.judge, _percent(line.answered), _percent(line.coverage)]
+    told += [_percent(line.wrong), "" if np.isnan(line.width) else f"{line.width:.2f}"]
+    return [*told, _percent(line.difference)] if with_difference else told
 
 
 def _one_score(judged: JudgedCells, labelled: LabelledCells) -> tuple[JudgedCells, LabelledCells]:
@@ -126,12 +195,12 @@ def _held(found: Corrected, truth: float) -> list[np.ndarray]:
     return [_holds(found, truth), found.answered]
 
 
-def _pieces(windows: int) -> list[int]:
-    return [min(_AT_ONCE, windows - start) for start in range(0, windows, _AT_ONCE)]
+def _pieces(windows: int, at_once: int = _AT_ONCE) -> list[int]:
+    return [min(at_once, windows - start) for start in range(0, windows, at_once)]
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+    return "" if np.isnan(share) else f"{100 * share:.1f}"
 
 
 def _table(heads: list[str], rows: Iterable[list[str]]) -> Iterator[str]:

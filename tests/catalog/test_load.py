@@ -67,6 +67,12 @@ def test_a_rate_outside_0_1_is_refused_with_its_place(edited: Edit, stratum: str
         ("metrics.toml", 'headline = "good_answers"', 'headline = "best"', "headline is 'best'.*good_answers"),
         ("metrics.toml", 'judge = "relevance"', 'judge = "tone"', r"metrics\.good_answers\.judge is 'tone'.*relevance"),
         ("metrics.toml", 'numerator = "copy_seen"\n', "", r"metrics\.copied\.numerator is missing; add it"),
+        (
+            "metrics.toml",
+            'kind = "mean"\njudge = "relevance"',
+            'kind = "mean"\ncorrection = "rogan-gladen"\njudge = "relevance"',
+            r"metrics\.relevance_score.*works for rates .*numerator relevance_good; leave it out",
+        ),
         ("signals.toml", "score = 0.8", "score = 0.8\nrange = [1, 5]", r"actions\.copy.*needs one of score, range"),
         ("signals.toml", "score = 0.8", "score = -2", r"actions\.copy\.score.*-2"),
         ("signals.toml", "range = [1, 5]", "range = [5, 5]", "two different ends"),

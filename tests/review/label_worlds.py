@@ -1,10 +1,13 @@
 """Windows whose truth is known: users, a judge that sees through a glass, people who label some of what it judged."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from onlineeval_dagster.review.cells import JudgedCells, LabelledCells
 from onlineeval_dagster.review.prediction_powered import LabelMoments
+from onlineeval_dagster.review.windows import cells_of
 
 SEES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "good": ((0.75, 0.20, 0.05), (0.03, 0.12, 0.85)),
@@ -29,7 +32,7 @@ def scored_windows(
     is_labelled = rng.random(user.shape) < labels / judged
     place = (np.arange(windows)[:, None] * users + user).ravel()
     columns = [np.ones(user.shape), score, is_labelled, is_labelled * label, is_labelled * score]
-    totals = np.stack([np.bincount(place, column.ravel(), windows * users) for column in columns], axis=1)
+    totals = _summed(place, columns, windows * users)
     counts = np.bincount(place, is_labelled.ravel(), windows * users).astype(np.int64)
     return totals, np.repeat(np.arange(windows), users), counts
 
@@ -42,23 +45,74 @@ def scored_moments(rng: np.random.Generator, windows: int, **world: float) -> La
 def celled_windows(
     rng: np.random.Generator, windows: int, *, judged: int, labels: int, rate: float, judge: str
 ) -> tuple[JudgedCells, LabelledCells]:
-    passes = rng.random((windows, judged)) < rate
-    low, high = (np.cumsum(chances)[:2] for chances in SEES[judge])
-    drawn = rng.random((windows, judged, 1))
-    cell = np.where(passes, (drawn > high).sum(axis=2), (drawn > low).sum(axis=2))
-    seen, passed = cell[:, :labels], passes[:, :labels]
-    size = np.stack([(seen == place).sum(axis=1) for place in range(3)], axis=1).astype(np.float64)
-    good = np.stack([((seen == place) & passed).sum(axis=1) for place in range(3)], axis=1)
+    """Counts of independent answers by people's word and the judge's score: two multinomial draws a window."""
+    fails, passes = (np.array(chances) for chances in SEES[judge])
+    chances = np.concatenate([(1 - rate) * fails, rate * passes])
+    labelled, others = (rng.multinomial(count, chances, windows) for count in (labels, judged - labels))
+    size = (labelled[:, :3] + labelled[:, 3:]).astype(np.float64)
+    cells = size + others[:, :3] + others[:, 3:]
     return (
-        JudgedCells(
-            share=np.stack([(cell == place).mean(axis=1) for place in range(3)], axis=1),
-            size=np.full(windows, float(judged)),
-            raw=(cell == 2).mean(axis=1),
-        ),
+        JudgedCells(share=cells / judged, size=np.full(windows, float(judged)), raw=cells[:, 2] / judged),
         LabelledCells(
-            rate=good / np.maximum(size, 1),
+            rate=labelled[:, 3:] / np.maximum(size, 1),
             size=size,
             labels=np.full(windows, labels),
-            failed=labels - passed.sum(axis=1),
+            failed=labelled[:, :3].sum(axis=1),
         ),
     )
+
+
+def sampled_windows(
+    rng: np.random.Generator,
+    windows: int,
+    *,
+    judged: int,
+    labels: int,
+    rate: float,
+    judge: str,
+    same_user: float = 0.2,
+    flagged_labels: float = 1.0,
+) -> tuple[JudgedCells, LabelledCells, LabelMoments]:
+    """Windows as the product has them: three answers a user, of whom some are content and some are not; one answer in
+    ten is flagged, fails three times as often and is always judged; of the others a third is. Of all answers people
+    label the same share, all of them judged. Weights are one over these chances.
+
+    judged, labels  on average
+    same_user       intra-class correlation of people's word
+    flagged_labels  so many times as often the flagged are labelled
+    """
+    count = round(judged / 0.4)
+    users = count // 3
+    shape = (windows, count)
+    user = rng.integers(0, users, shape)
+    flagged = rng.random(shape) < 0.1
+    # Of the others so many pass that all together do at `rate`.
+    passing = np.where(flagged, 1 - 3 * (1 - rate), (rate - 0.1 * (1 - 3 * (1 - rate))) / 0.9)
+    mood = np.take_along_axis(rng.random((windows, users)), user, axis=1)
+    # With chance sqrt(same_user) an answer is as its user's mood is, else of its own: marginally at `passing`.
+    drawn = np.where(rng.random(shape) < same_user**0.5, mood, rng.random(shape))
+    passes = drawn < passing
+    low, high = (np.cumsum(chances)[:2] for chances in SEES[judge])
+    seen = rng.random((*shape, 1))
+    cell = np.where(passes, (seen > high).sum(axis=2), (seen > low).sum(axis=2))
+    chance = np.where(flagged, 1.0, 1 / 3)
+    is_judged = rng.random(shape) < chance
+    labelling = np.where(flagged, flagged_labels, 1.0) * labels / (count * (0.1 * flagged_labels + 0.9))
+    is_labelled = is_judged & (rng.random(shape) < labelling / chance)
+    w, v = is_judged / chance, is_labelled / labelling
+    f, y = (cell == 2).astype(np.float64), passes.astype(np.float64)
+    at = (np.arange(windows)[:, None] * users + user).ravel()
+    columns = [w, w * f, v, v * y, v * f]
+    totals = _summed(at, columns, windows * users)
+    counts = np.bincount(at, is_labelled.ravel(), windows * users).astype(np.int64)
+    moments = LabelMoments.of_users(totals, np.repeat(np.arange(windows), users), labels=counts, groups=windows)
+    place = (np.arange(windows)[:, None] * 3 + cell).ravel()
+    parts = [w, v, v * y, is_labelled.astype(np.float64), is_labelled * y]
+    sums = _summed(place, parts, windows * 3)
+    judged_cells, labelled_cells = cells_of(sums.reshape(windows, 3, 5), moments)
+    return judged_cells, labelled_cells, moments
+
+
+def _summed(place: NDArray[np.int64], columns: list[NDArray[Any]], places: int) -> NDArray[np.float64]:
+    sums = [np.bincount(place, column.ravel(), places) for column in columns]
+    return np.stack(sums, axis=1).astype(np.float64)

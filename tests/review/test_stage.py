@@ -1,5 +1,6 @@
 """Corrected points of a warehouse whose answers have a known quality, and a judge that flatters long ones."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -160,6 +161,26 @@ def test_a_days_points_do_not_depend_on_how_many_days_are_corrected_at_once(worl
     for day in (15, 18, 22):
         correct_points(settings.warehouse_file, lake, CATALOG, days=[date(2026, 11, day)])
     assert rows(lake, name, {"corrected_points": None}).equals(before)
+
+
+def test_a_rate_may_be_corrected_by_rogan_and_gladen_instead(world):
+    settings, lake = world
+    metrics = CATALOG.metrics.metrics
+    simple = metrics["good_answers"].model_copy(update={"correction": "rogan-gladen"})
+    chosen = replace(
+        CATALOG, metrics=CATALOG.metrics.model_copy(update={"metrics": metrics | {"good_answers": simple}})
+    )
+    (before,) = points(lake, metric="good_answers", grain="days28", slice="all", as_of=f"{LAST} 00:00+00")
+    try:
+        correct_points(settings.warehouse_file, lake, chosen, days=[LAST])
+        (month,) = points(lake, metric="good_answers", grain="days28", slice="all", as_of=f"{LAST} 00:00+00")
+        (day,) = points(lake, metric="good_answers", grain="day", slice="all", as_of=f"{LAST} 00:00+00")
+    finally:
+        correct_points(settings.warehouse_file, lake, CATALOG, days=[LAST])
+    assert (month["method"], day["method"]) == ("rogan-gladen", "rogan-gladen-borrowed")
+    assert month["low"] < TRUTH < month["high"] < month["raw"] == before["raw"]
+    assert 0 < day["own_error"] < day["error"] and day["change_low"] < day["change"] < day["change_high"]
+    assert month["value"] == pytest.approx(before["value"], abs=0.03) and month["labels"] == before["labels"]
 
 
 def test_a_second_call_finds_nothing_to_do_and_a_late_label_brings_its_day_up_again(world):
