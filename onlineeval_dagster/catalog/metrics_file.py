@@ -35,7 +35,7 @@ class Metric(Entry):
         if self.correction == "rogan-gladen" and (self.kind, self.numerator.strip()) != ("rate", wanted):
             raise ValueError(
                 'correction = "rogan-gladen" works for rates of what a judge passes: kind "rate", a judge, and the '
-                f'numerator {wanted if self.judge else "<judge>_good"}; leave it out'
+                f"numerator {wanted if self.judge else '<judge>_good'}; leave it out"
             )
         return self
 
