@@ -12,8 +12,20 @@ FOLK = (
 )
 
 
-def plan_lines(name: str, experiment: Experiment, seen: Seen, plan: Plan) -> Iterator[str]:
-    """What there is, what can be found, what to do instead, and what the guardrails can pay."""
+_DECIDES = {
+    "judge": "The judge's row decides: it takes for granted that the judge errs alike in all variants; people's row "
+    "stands beside it and says what bias between them the labels rule out. "
+    'Write decides = "people" if the variant may please a judge.',
+    "people": "People's row decides: the numbers above are the judge's, and labels are fewer, so that less is found; "
+    "at least 30 labelled units an arm are needed.",
+}
+
+
+def plan_lines(name: str, experiment: Experiment, seen: Seen, plan: Plan, *, is_judged: bool = False) -> Iterator[str]:
+    """What there is, what can be found, what to do instead, and what the guardrails can pay.
+
+    is_judged: whether the primary metric is a judge's, which has a row of people's beside it
+    """
     weeks = f"{experiment.weeks} week{'s' if experiment.weeks > 1 else ''}"
     yield f"{name}: {experiment.hypothesis}"
     by_week = ", ".join(f"{units:,.0f}" for units in seen.traffic.by_week)
@@ -38,6 +50,8 @@ def plan_lines(name: str, experiment: Experiment, seen: Seen, plan: Plan) -> Ite
             yield f"  - {way.what}: finds {_percent(way.least_lift)}; the wanted change after {_weeks(way.weeks)}"
         yield "  - a bolder change: what is twice as large needs a quarter of the units"
         yield f"  - let the prior decide (sd {100 * experiment.prior.sd:.0f} %): a chance to be better, and no proof"
+    if is_judged:
+        yield _DECIDES[experiment.decides]
     yield f"A win would be none {100 * plan.false_wins:.0f} times in 100, if one change in ten works."
     yield from _guardrail_lines(plan, weeks)
     yield FOLK

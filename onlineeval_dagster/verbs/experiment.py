@@ -44,7 +44,8 @@ def plan(
     if isinstance(found, NotEnough):
         raise ReportError(f"experiment {name}: {known[name].primary} has no past to plan from ({found.reason})")
     out = printed_on()
-    for line in plan_lines(name, known[name], seen, found):
+    is_judged = catalog.metrics.metrics[known[name].primary].judge is not None
+    for line in plan_lines(name, known[name], seen, found, is_judged=is_judged):
         out.print(escape(line))
 
 

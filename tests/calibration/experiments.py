@@ -192,7 +192,9 @@ def _judged(rng: np.random.Generator, users: int, *, flattered: float, labelled:
     judged = rng.random(len(user)) < 0.6
     label = judged & (rng.random(len(user)) < labelled)
     w, v = judged / 0.6, label / (0.6 * labelled)
-    totals = np.stack([np.bincount(user, x, 2 * users) for x in (w, w * says, v, v * good, v * says)], axis=1)
+    totals = np.stack([np.bincount(user, x, 2 * users) for x in (w, w * says, v, v * good, v * says)], axis=1).astype(
+        np.float64
+    )
     counts = np.bincount(user, label, 2 * users).astype(np.int64)
     return LabelMoments.of_users(totals, (np.arange(2 * users) >= users).astype(np.int64), labels=counts, groups=2)
 

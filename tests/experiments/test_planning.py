@@ -74,6 +74,13 @@ def test_the_plan_in_words_names_distinct_users_and_the_folk_number() -> None:
     assert "pass together 0.2 times in 100" in text
 
 
+def test_the_plan_of_a_judged_metric_names_the_row_that_decides() -> None:
+    for decides, told in (("judge", "The judge's row decides"), ("people", "People's row decides")):
+        one = experiment(decides=decides)
+        assert told in "\n".join(plan_lines("tone", one, seen(), planned(one), is_judged=True))
+        assert "row decides" not in "\n".join(plan_lines("tone", one, seen(), planned(one)))
+
+
 def test_past_traffic_is_counted_as_the_experiment_will_be(tmp_path: Path) -> None:
     file = tmp_path / "w.duckdb"
     exposures = write_facts(file, users=400, weeks=4)
