@@ -91,6 +91,10 @@ class Settings(BaseSettings):
         return self.home / "state" / "review.sqlite"
 
     @property
+    def outbox_file(self) -> Path:
+        return self.home / "state" / "alerts.sqlite"
+
+    @property
     def dagster_home(self) -> Path:
         return self.home / "dagster"
 

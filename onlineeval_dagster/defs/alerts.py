@@ -1,10 +1,11 @@
-"""Rules look at the newest points: alerts and incidents, with each tick and whenever a window has become mature."""
+"""Rules look at the newest points, with each tick and when a window has become mature; people are told of incidents."""
 
 from collections.abc import Iterator
 
 import dagster as dg
 
-from onlineeval_dagster.alerts.stage import Evaluated, evaluate, evaluation_key
+from onlineeval_dagster.alerts.stage import Evaluated, evaluate, evaluation_key, read_alerts, read_incidents
+from onlineeval_dagster.alerts.telling import due_key, tell
 from onlineeval_dagster.defs.place import Place
 from onlineeval_dagster.defs.quality import contract_checks
 from onlineeval_dagster.defs.tables import RETRIES, listed, table_spec
@@ -18,10 +19,14 @@ INCIDENTS = table_spec("incidents", group="alerts", deps=["alerts"])
 
 
 @dg.multi_asset(name="alerting", specs=[ALERTS, INCIDENTS], retry_policy=RETRIES, pool="lake")
-def alerting(place: Place) -> Iterator[dg.MaterializeResult]:
+def alerting(context: dg.AssetExecutionContext, place: Place) -> Iterator[dg.MaterializeResult]:
     """Look at every mature window with every rule that is not off; write what became of alerts and incidents."""
     with place.stage("alerts"):
-        done = evaluate(place.lake(), place.catalog(), now=place.now())
+        catalog = place.catalog()
+        done = evaluate(place.lake(), catalog, now=place.now())
+        told = tell(place.settings().outbox_file, catalog, done.incidents, done.alerts, now=place.now())
+    for error in told.errors:  # tried again later; what was found is on record whoever could be told
+        context.log.warning(error)
     yield dg.MaterializeResult(
         asset_key="alerts",
         metadata={
@@ -35,6 +40,8 @@ def alerting(place: Place) -> Iterator[dg.MaterializeResult]:
         metadata={
             "dagster/row_count": len(done.incidents),
             "open": dg.MetadataValue.md(_open(done)),
+            "messages sent": told.sent,
+            "messages that failed": told.failed,
             "days": listed(done.incident_days),
         },
     )
@@ -57,8 +64,6 @@ def _open(done: Evaluated) -> str:
 )
 def alerts_add_up(place: Place) -> dg.AssetCheckResult:
     """Compare the incidents' counts with the alerts themselves."""
-    from onlineeval_dagster.alerts.stage import read_alerts, read_incidents
-
     lake = place.lake()
     fired = [alert for alert in read_alerts(lake) if alert.fired_at is not None]
     incidents = {one.incident_id: one.alerts for one in read_incidents(lake)}
@@ -86,8 +91,10 @@ watch_rules = dg.define_asset_job(
 )
 def windows_mature(context: dg.ScheduleEvaluationContext, place: Place) -> dg.RunRequest | dg.SkipReason:  # noqa: ARG001
     """Where nothing comes in there is no tick, and silence is what a rule is to see."""
-    key = evaluation_key(place.catalog(), now=place.now())
-    return dg.RunRequest(run_key=key) if key else dg.SkipReason("alerts.toml has no rule that looks")
+    catalog, now = place.catalog(), place.now()
+    key = evaluation_key(catalog, now=now)
+    due = due_key(place.settings().outbox_file, place.lake(), catalog, now=now) if key else ""
+    return dg.RunRequest(run_key=f"{key} {due}".strip()) if key else dg.SkipReason("alerts.toml has no rule that looks")
 
 
 defs = dg.Definitions(

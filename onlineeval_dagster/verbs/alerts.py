@@ -191,6 +191,42 @@ def disable(
     printed_on().print(f"{rule} is on {status}." if not off else f"{rule} is off.", markup=False)
 
 
+@alerts_app.command("test")
+def test_channel(channel: Annotated[str, typer.Argument(help="A channel of alerts.toml.")]) -> None:
+    """Send a channel a message that says it is a test; exit 1 where it does not arrive. A dry run shows it instead."""
+    from onlineeval_dagster.alerts.messages import a_test
+    from onlineeval_dagster.alerts.outbox import Outbox
+    from onlineeval_dagster.alerts.telling import send_test
+    from onlineeval_dagster.catalog.load import load_catalog
+
+    settings, out, now = load_settings(), printed_on(), datetime.now(UTC)
+    channels = load_catalog(settings.catalog).alerts.channels
+    if channel not in channels:
+        there = ", ".join(channels) or "none; the packaged alerts.toml shows two"
+        raise CatalogError(f"alerts.toml: no channel {channel!r}; there are {there}")
+    message = a_test(channel, channels[channel], now=now)
+    with Outbox(settings.outbox_file) as outbox:
+        error = send_test(outbox, message, channels, now=now)
+    if error is not None:
+        raise AlertError(f"channels.{channel}: {error}")
+    out.print(message.body if message.state == "dry_run" else f"{channel} has it.", markup=False)
+
+
+@alerts_app.command("deliveries")
+def deliveries(last: Annotated[int, typer.Option(min=1, help="How many.")] = 20) -> None:
+    """What was told to whom, the latest first: sent, waiting to be tried again, given up, and why."""
+    from onlineeval_dagster.alerts.outbox import Outbox
+
+    settings, out = load_settings(), printed_on()
+    with Outbox(settings.outbox_file) as outbox:
+        found = outbox.all()
+    table = Table("made (UTC)", "channel", "event", "incident", "state", "attempts", "error")
+    for one in found[::-1][:last]:
+        cells = (f"{one.made_at:%Y-%m-%d %H:%M}", one.channel, one.event, one.incident_id, one.state)
+        table.add_row(*map(escape, (*cells, str(one.attempts), one.error or "")))
+    out.print(table if table.rows else "Nobody was told anything yet.")
+
+
 def _set_status(settings: Settings, rule: str, status: str) -> None:
     """Write the status into alerts.toml, whole or not at all; all else in the file stays."""
     from onlineeval_dagster.catalog.alert_file import FILE

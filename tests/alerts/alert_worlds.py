@@ -85,3 +85,9 @@ def received(lake: Lake, answers: dict[datetime, int]) -> None:
     ]
     days = sorted({row["day"] for row in table})
     lake.replace_days("coverage", days, pa.Table.from_pylist(table, TABLES["coverage"].schema))
+
+
+def shifted(points: list[dict], by: timedelta) -> list[dict]:
+    """The same points at other times."""
+    moved = [point | {"window_start": point["window_start"] + by} for point in points]
+    return [point | {"day": point["window_start"].date()} for point in moved]

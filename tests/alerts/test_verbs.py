@@ -15,7 +15,8 @@ from onlineeval_dagster.errors import AlertError, CatalogError
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.ingest import ingest
 from onlineeval_dagster.settings import PACKAGED_CATALOG, Settings, load_settings
-from tests.alerts.alert_worlds import NOW, hourly, put
+from tests.alerts.alert_worlds import NOW, hourly, put, shifted
+from tests.alerts.receivers import receiver
 from tests.pipeline import living_at
 from tests.worlds import deploy, log_events
 
@@ -37,11 +38,6 @@ kind = "relative"
 metric = "cost"
 limit = 0.1
 """
-
-
-def shifted(points: list[dict], by: timedelta) -> list[dict]:
-    moved = [point | {"window_start": point["window_start"] + by} for point in points]
-    return [point | {"day": point["window_start"].date()} for point in moved]
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +150,20 @@ def test_the_packaged_catalog_is_not_written(home: Settings, monkeypatch: pytest
     with pytest.raises(CatalogError, match="onlineeval init"):
         say("enable", "latency_high", "--force")
     assert (PACKAGED_CATALOG / "alerts.toml").read_bytes() == before
+
+
+def test_a_channel_is_tried_and_what_was_told_is_listed(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALERTS_SECRET", "a secret")
+    with receiver() as hook:
+        channel = f'kind = "webhook"\nurl = "{hook.url}"\nsecret = "${{ALERTS_SECRET}}"\n'
+        with (home.catalog / "alerts.toml").open("a", encoding="utf-8") as file:
+            file.write(f"[channels.ops]\n{channel}[channels.dry]\n{channel}dry_run = true\n")
+        assert "ops has it." in say("test", "ops") and "this is a test" in say("test", "dry")
+        assert len(hook.got) == 1
+        hook.answers[:] = [404]
+        with pytest.raises(AlertError, match=r"channels\.ops: 127\.0\.0\.1 answered HTTP 404"):
+            say("test", "ops")
+    listed = say("deliveries")
+    assert all(word in listed for word in ("sent", "dry_run", "given_up", "HTTP 404"))
+    with pytest.raises(CatalogError, match="no channel 'pager'; there are ops, dry"):
+        say("test", "pager")
