@@ -56,12 +56,14 @@ def plan_sentence(seen: Seen, *, calls: float | None = None, usd: float | None =
 
 
 def plan_metadata(seen: Seen) -> dict[str, float]:
-    """The best rates for what the rates of now cost, by stratum, and the widths (points) of both."""
-    now, best = plans_for(seen)[:2]
-    name = seen.judge.name
+    """The best rates by stratum for what the rates of now cost, and the widths (points) of every way to spend as much.
+
+    `width_flagged_always` beside `width_uniform` is the price of judging all flagged answers.
+    """
+    found, name = plans_for(seen), seen.judge.name
+    best = next(one for one in found if one.name == "best")
     rates = {f"plan/{name}/{stratum}": round(rate, 4) for stratum, rate in best.rates.items()}
-    widths = {"now": 100 * now.width, "best": 100 * best.width}
-    return rates | {f"plan/{name}/width_{key}": round(width, 2) for key, width in widths.items()}
+    return rates | {f"plan/{name}/width_{one.name.replace(' ', '_')}": round(100 * one.width, 2) for one in found}
 
 
 def _in_unit(seen: Seen, calls: float | None) -> Sequence[StratumSeen]:

@@ -12,7 +12,8 @@ from scipy.optimize import minimize
 
 from onlineeval_dagster.contracts.events import Verdict
 from onlineeval_dagster.sampling.planner import LEAST_SHARE, StratumSeen, always, plan, uniform, valued
-from onlineeval_dagster.sampling.seen import plans, strata_seen
+from onlineeval_dagster.sampling.seen import Seen, plans, strata_seen
+from onlineeval_dagster.sampling.shown import plan_metadata, plan_sentence
 from tests.sampling.worlds import catalog_with, decisions, drawn, select
 from tests.worlds import NOON, NOW, action, answer, lake_of, settings_at
 
@@ -139,3 +140,16 @@ def test_what_was_seen_in_the_lake_becomes_strata_with_their_spread_and_price(tm
     assert now.cost == pytest.approx(0.002 * (20 + 90))
     assert best.variance <= even.variance <= dear.variance
     assert strata_seen(lake, judge, now=NOON - timedelta(days=30)) is None
+
+
+def test_the_page_prints_what_flagged_always_costs_beside_one_rate_for_all():
+    strata = (
+        StratumSeen(name="flagged", answers=50, variance=0.24, mean=0.4, judged=50),
+        StratumSeen(name="normal", answers=950, variance=0.09, mean=0.9, judged=50),
+    )
+    judge = catalog_with().live_judges[0]
+    seen = Seen(judge=judge, days=7, strata=strata, rates={"flagged": 1.0, "normal": 0.05}, usd_a_call=None)
+    told = plan_metadata(seen)
+    always_wide, uniform_wide = (told[f"plan/{judge.name}/width_{name}"] for name in ("flagged_always", "uniform"))
+    assert told[f"plan/{judge.name}/width_best"] <= uniform_wide < always_wide
+    assert f"{100 * (always_wide / uniform_wide - 1):.0f} % wider than with one rate for all" in plan_sentence(seen)
