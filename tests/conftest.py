@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,28 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 _SET_BY_TESTS = ("ONLINEEVAL_CATALOG", "OPENAI_API_KEY", "OPENAI_BASE_URL", "DAGSTER_HOME")
+
+# Files of more than 15 s of CPU, the longest first: a worker takes a whole file, and a late long one is waited for.
+_LONG = (
+    "test_packaging.py",
+    "defs/test_definitions.py",
+    "test_cli_bad_input.py",
+    "real/test_real_traffic.py",
+    "keeping/test_erasure.py",
+    "e2e/test_user_catalog.py",
+    "newcomer/test_first_hour.py",
+    "e2e/test_one_day.py",
+    "e2e/test_kill_and_repeat.py",
+    "signals/test_validity.py",
+    "metrics/test_weeks.py",
+    "sampling/test_pace.py",
+    "defs/test_rejudging.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {Path(__file__).parent / name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)

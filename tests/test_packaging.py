@@ -12,6 +12,9 @@ import pytest
 from typer.main import get_command
 
 from onlineeval_dagster.cli import app
+from onlineeval_dagster.lake.delta import Lake
+from onlineeval_dagster.warehouse.duckdb import prepare
+from tests.pipeline import living_at
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = [
@@ -68,6 +71,12 @@ def unpacked(wheel: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home for what is started from the wheel: dbt's project is parsed once for all."""
+    return tmp_path_factory.mktemp("home")
+
+
 def tracked(folder: Path) -> list[Path]:
     """The files of a folder without what runs leave there."""
     left = {"target", "logs", ".user.yml"}
@@ -88,7 +97,9 @@ def test_the_wheel_carries_every_file_of_the_package_and_nothing_of_a_run(wheel:
     ] == []
 
 
-def test_a_fresh_interpreter_loads_the_definitions_of_the_wheel_from_anywhere(unpacked: Path, tmp_path: Path) -> None:
+def test_a_fresh_interpreter_loads_the_definitions_of_the_wheel_from_anywhere(
+    unpacked: Path, home: Path, tmp_path: Path
+) -> None:
     script = (
         "import json, onlineeval_dagster\n"
         "from onlineeval_dagster.definitions import defs\n"
@@ -96,7 +107,7 @@ def test_a_fresh_interpreter_loads_the_definitions_of_the_wheel_from_anywhere(un
         "keys = [key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()]\n"
         "print(json.dumps([onlineeval_dagster.__file__, str(project_folder()), keys]))"
     )
-    said = run([sys.executable, "-c", script], tmp_path, PYTHONPATH=str(unpacked), ONLINEEVAL_HOME=str(tmp_path / "h"))
+    said = run([sys.executable, "-c", script], tmp_path, PYTHONPATH=str(unpacked), ONLINEEVAL_HOME=str(home))
     package, project, keys = json.loads(next(line for line in said.splitlines() if line.startswith('["')))
     assert Path(package).is_relative_to(unpacked)
     assert Path(project) == unpacked / "onlineeval_dagster" / "dbt_project"
@@ -105,13 +116,13 @@ def test_a_fresh_interpreter_loads_the_definitions_of_the_wheel_from_anywhere(un
     assert left == [], "an installed package is never written to"
 
 
-def test_dagster_validates_the_module_of_the_wheel(unpacked: Path, tmp_path: Path) -> None:
+def test_dagster_validates_the_module_of_the_wheel(unpacked: Path, home: Path, tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     said = run(
         [sys.executable, "-m", "dagster", "definitions", "validate", "-m", "onlineeval_dagster.definitions"],
         tmp_path,
         PYTHONPATH=str(unpacked),
-        ONLINEEVAL_HOME=str(tmp_path / "h"),
+        ONLINEEVAL_HOME=str(home),
         DAGSTER_HOME=str(tmp_path),
     )
     assert "Validation successful" in said
@@ -141,24 +152,15 @@ def test_the_readme_names_every_target_of_make() -> None:
 
 def test_dbts_unit_tests_hold_on_empty_tables(tmp_path: Path) -> None:
     """dbt asks the columns of what a model stands on, so every model is built once over a lake without rows."""
-    script = (
-        "from onlineeval_dagster.lake.delta import Lake\n"
-        "from onlineeval_dagster.settings import load_settings\n"
-        "from onlineeval_dagster.warehouse.duckdb import prepare\n"
-        "s = load_settings(); s.warehouse_file.parent.mkdir(parents=True)\n"
-        "prepare(s.warehouse_file, Lake(s.lake_folder), [])"
-    )
-    run([sys.executable, "-c", script], ROOT, ONLINEEVAL_HOME=str(tmp_path))
-    where = ["--project-dir", ROOT / "dbt_project", "--profiles-dir", ROOT / "dbt_project", "--target-path", tmp_path]
-    where += [
-        "--log-path",
-        tmp_path,
-        "--vars",
-        json.dumps({"warehouse": str(tmp_path / "warehouse/onlineeval.duckdb")}),
-    ]
-    dbt = Path(sys.executable).with_name("dbt")
-    run([dbt, "run", *where], ROOT)
-    said = run([dbt, "test", "--select", "test_type:unit", *where], ROOT)
-    models = {path.stem for path in (ROOT / "dbt_project" / "models").rglob("*.sql")}
-    assert int(re.findall(r"PASS=(\d+)", said)[-1]) >= len(models), said[-2_000:]
+    with living_at(tmp_path) as settings:
+        settings.warehouse_file.parent.mkdir(parents=True)
+        prepare(settings.warehouse_file, Lake(settings.lake_folder), [])
+    project = ROOT / "dbt_project"
+    where = ["--project-dir", project, "--profiles-dir", project, "--target-path", tmp_path, "--log-path", tmp_path]
+    known = json.dumps({"warehouse": str(settings.warehouse_file)})
+    kinds = ["--resource-type", "model", "--resource-type", "unit_test"]
+    said = run([Path(sys.executable).with_name("dbt"), "build", *kinds, *where, "--vars", known], ROOT)
+    models = {path.stem for path in (project / "models").rglob("*.sql")}
+    tested = re.findall(r" PASS (\w+)::", said)
+    assert len(tested) >= len(models), said[-2_000:]
     assert "ERROR=0" in said

@@ -1,6 +1,7 @@
 """Arrow schemas of the contracts: the same fields, in the same order, as the lake stores them."""
 
 import types
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import orjson
@@ -19,6 +20,7 @@ _PLAIN: dict[Any, pa.DataType] = {
 }
 
 
+@cache
 def arrow_schema(contract: type[Contract]) -> pa.Schema:
     """The Arrow schema of a contract: one field each, nullable where it allows None. JSON maps and lists are text."""
     return pa.schema([_field(name, info.annotation) for name, info in contract.model_fields.items()])

@@ -5,6 +5,7 @@ The rows are the same, value for value, as `parse_line` would give one by one (t
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from types import TracebackType
@@ -19,6 +20,7 @@ from onlineeval_dagster.contracts.arrow import to_table
 from onlineeval_dagster.contracts.base import Contract, LogEvent
 from onlineeval_dagster.contracts.tables import TABLE_OF, Table
 from onlineeval_dagster.lake.lines import Lines, Offsets
+from onlineeval_dagster.lake.scan import scratch
 from onlineeval_dagster.lake.sieve_sql import KINDS, coded_lines, sifted_rows, unknown_fields
 from onlineeval_dagster.lake.tombstones import Doomed, Tombstones, doomed_sql, read_json, words_of
 from onlineeval_dagster.log.reader import BadLine, parse_line
@@ -83,8 +85,8 @@ class Sieve:
     ) -> None:
         self._now, self._retention_days, self._second_look_at = now, retention_days, second_look_at
         self._tombstones = tombstones
-        self._engine = duckdb.connect()
-        self._engine.execute("set timezone = 'UTC'")
+        self._held = ExitStack()
+        self._engine = self._held.enter_context(scratch())
 
     def __enter__(self) -> Self:
         return self
@@ -92,7 +94,7 @@ class Sieve:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._engine.close()
+        self._held.__exit__(kind, error, trace)
 
     def sift(self, lines: Lines) -> Iterator[Sifted]:
         """The rows and the bad lines of `lines`, some at a time."""

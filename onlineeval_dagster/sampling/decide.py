@@ -57,13 +57,13 @@ def decide(lake: Lake, catalog: Catalog, asked: list[Asked], days: frozenset[dat
     of_sessions = any(one.is_of_sessions for one in asked)
     seen = with_neighbours(days) if of_sessions else days
     tables = {"responses": seen, "signals": seen, "selections": seen, "deploys": deploy_days(lake, sampling, seen)}
-    with engine(lake, tables) as connection:
+    with engine(lake, tables, alone=True) as connection:
         connection.execute("set preserve_insertion_order = false")
         connection.execute(f"create temp table placed as {placed_sql(sampling, salts)}")
         if of_sessions:
             sessions = sessions_sql(sampling.environments, idle, salts)
             connection.execute(f"create temp table sessions as {sessions}")
-        connection.execute(f"create type word as enum ({literals(_words(sampling, asked))})")
+        connection.execute(f"create temp type word as enum ({literals(_words(sampling, asked))})")
         has_rows = bool(lake.rows_by_day("selections", days))
         counted: dict[str, str] = {}
         drawn_of: dict[str, list[Drawn]] = {}

@@ -65,7 +65,7 @@ def usual_before(lake: Lake, days: Collection[date]) -> pa.Table:
     columns = "day, environment, app, length(response) as length, latency_ms"
     measured = [f"(select {columns} from ({scan(lake, 'responses', {day})}) limit {MOST_A_DAY})" for day in earlier]
     with engine(lake, {}) as connection:
-        connection.execute(f"create view nothing as select {columns} from ({scan(lake, 'responses', ())})")
-        connection.execute(f"create view measured as {' union all '.join(['from nothing', *sorted(measured)])}")
+        connection.execute(f"create temp view nothing as select {columns} from ({scan(lake, 'responses', ())})")
+        connection.execute(f"create temp view measured as {' union all '.join(['from nothing', *sorted(measured)])}")
         connection.register("wanted", pa.table({"day": pa.array(sorted(days), pa.date32())}))
         return connection.sql(_USUAL_SQL).to_arrow_table()

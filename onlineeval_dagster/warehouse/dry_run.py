@@ -6,6 +6,7 @@ import duckdb
 
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.errors import CatalogError
+from onlineeval_dagster.lake.scan import scratch
 from onlineeval_dagster.warehouse.duckdb import dbt_vars_of
 
 _FIXED = {
@@ -64,9 +65,9 @@ def fact_columns(catalog: Catalog) -> dict[str, str]:
 def check_metrics(catalog: Catalog) -> None:
     """Raises CatalogError naming the first metric whose SQL does not fit response_facts, and the columns near it."""
     columns = fact_columns(catalog)
-    with duckdb.connect() as connection:
+    with scratch() as connection:
         listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-        connection.execute(f"create table response_facts ({listed})")
+        connection.execute(f"create temp table response_facts ({listed})")
         for name, metric in catalog.metrics.metrics.items():
             value = "boolean" if metric.kind == "rate" else "double"
             parts = {"numerator": value, "denominator": "boolean", "filter": "boolean"}

@@ -34,6 +34,7 @@ UNTIL = datetime(2026, 11, 23, tzinfo=UTC)
 SPEED_BAR, SORT_BAR, GROWTH_BAR = 1_500, 2.0, 1.25
 _SAMPLE, _CHARACTERS = 3_000, 1_200  # 300 tokens of English
 _DAYS = 10
+_A_DAY = 33_333  # answers of a day in the stream: a million of them are a month
 _STREAM = """
 import re, sys
 from datetime import datetime
@@ -78,12 +79,12 @@ def detectors(scratch: Path) -> list[Measured]:
 
 
 def streaming(scratch: Path) -> list[Measured]:
-    """Memory of the signals stage over 1,000,000 answers, against a tenth of them (BENCH_ANSWERS)."""
+    """Memory of the signals stage over 1,000,000 answers, against a tenth of them (BENCH_ANSWERS); days are alike."""
     peaks, seconds = {}, 0.0
     for answers in (ANSWERS // 10, ANSWERS):
         settings = load_settings(home=scratch / "streaming")
         shutil.rmtree(settings.home, ignore_errors=True)
-        write_past(settings, Past(days=_DAYS, responses=answers // _DAYS, until=UNTIL, derived=False))
+        write_past(settings, Past(days=answers // _A_DAY, responses=_A_DAY, until=UNTIL, derived=False))
         environment = {**os.environ, "ONLINEEVAL_HOME": str(settings.home)}
         command = [sys.executable, "-c", _STREAM, UNTIL.isoformat()]
         began = time.perf_counter()

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-import duckdb
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +15,7 @@ from onlineeval_dagster.contracts.arrow import to_table
 from onlineeval_dagster.contracts.events import EVENTS
 from onlineeval_dagster.contracts.tables import TABLE_OF, TABLES
 from onlineeval_dagster.lake.lines import Piece, cut, lay_out
+from onlineeval_dagster.lake.scan import scratch
 from onlineeval_dagster.lake.sieve import Sieve, day_of
 from onlineeval_dagster.lake.sieve_sql import sifted_rows
 from onlineeval_dagster.log.reader import LINE_LIMIT, BadLine, is_blank, parse_line
@@ -203,23 +203,23 @@ def same(folder: Path, content: bytes, *, second_look_at: int = 500) -> None:
     assert comparable(rows) == comparable(wanted_rows)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    lines=st.lists(st.one_of(changed_events(), changed_events(), spoilt_lines(), st.binary(max_size=9)), max_size=40)
-)
+@pytest.mark.parametrize("examples", [20, pytest.param(500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("second_look_at", [0, 10**9])
-def test_the_sieve_says_what_the_reader_says(
-    lines: list[bytes], second_look_at: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    same(tmp_path_factory.mktemp("sieve"), b"\n".join(lines), second_look_at=second_look_at)
+def test_the_sieve_says_what_the_reader_says(examples: int, second_look_at: int, tmp_path: Path) -> None:
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(st.one_of(changed_events(), changed_events(), spoilt_lines(), st.binary(max_size=9)), max_size=40))
+    def holds(lines: list[bytes]) -> None:
+        same(tmp_path, b"\n".join(lines), second_look_at=second_look_at)
+
+    holds()
 
 
 @pytest.mark.parametrize("kind", sorted(EVENTS))
 def test_a_plain_event_of_each_kind_takes_the_fast_path(kind: str) -> None:
     """A new bound or validator without SQL would make its kind slow: here it is seen."""
     code = list(EVENTS).index(kind) + 1
-    with duckdb.connect() as engine:
-        engine.execute("create table coded (place bigint, line varchar, code tinyint)")
+    with scratch() as engine:
+        engine.execute("create temp table coded (place bigint, line varchar, code tinyint)")
         engine.execute("insert into coded values (0, ?, ?)", [json.dumps(good(kind)), code])
         sql = sifted_rows(kind, "coded", now=NOW, retention_days=DAYS)
         assert engine.execute(f"select day is not null from ({sql})").fetchall() == [(True,)]
