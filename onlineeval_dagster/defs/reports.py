@@ -13,7 +13,10 @@ from onlineeval_dagster.reports.stage import write_daily_report
     group_name="reports",
     owners=["team:evaluation"],
     kinds={"html", "markdown"},
-    deps=["metric_points", "deploy_effects", "corrected_points", "daily_coverage", "judge_coverage", "arrivals"],
+    deps=[
+        *("metric_points", "deploy_effects", "corrected_points", "daily_coverage", "judge_coverage", "arrivals"),
+        "incidents",
+    ],
     partitions_def=DAYS,
     retry_policy=RETRIES,
     pool="warehouse",

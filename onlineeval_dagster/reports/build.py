@@ -73,6 +73,7 @@ def build_daily_report(
     corrected: Sequence[CorrectedPoint] = (),
     grains: Collection[Grain] = ("hour", "day", "week"),
     paused: Sequence[str] = (),
+    incidents: Sequence[str] = (),
 ) -> DailyReport:
     """The report of one day (UTC).
 
@@ -87,6 +88,7 @@ def build_daily_report(
     raters    who rated, over the last days; slices' values redacted
     corrected  what people would say, of all answers: day, week and 28 days that end with the day
     paused    AI reviewers that are not asked for now: name, since when and why
+    incidents  of the last seven days in words, redacted
     grains    the windows that the catalog asks for: the others are not drawn at all
 
     Raises ReportError where the day has no data, naming the days that have, or where the headline is no metric.
@@ -127,6 +129,7 @@ def build_daily_report(
         by_week=_by_week(known, metrics[headline], name=headline, day=day, now=now) if "week" in grains else None,
         by_hour=curves.by_hour(metrics[headline], seen.hours, day=day) if "hour" in grains else None,
         numbers=_number_rows(known, corrected, metrics, day=day),
+        incidents=tuple(incidents),
         coverage=(
             *_coverage(coverage, judged_by_ai=seen.judged_by_ai),
             *rater_lines(raters),

@@ -29,6 +29,7 @@ def render_markdown(report: DailyReport) -> str:
         *head,
         "## What changed",
         "\n".join(changes) or report.no_changes,
+        *(["## Incidents", _list(report.incidents)] if report.incidents else []),
         "## What to do next",
         _list(report.advice),
         "## The worst answers",

@@ -161,6 +161,7 @@ class DailyReport:
 
     changes          newest first: the last few, and those that made it worse and still stand
     earlier_changes  the others of the last 28 days
+    incidents        of the last seven days; empty where there were none
     by_week, by_hour None where the catalog does not ask for these windows, or no week is known yet
     """
 
@@ -188,6 +189,7 @@ class DailyReport:
     by_week: Plot | None
     by_hour: Plot | None
     numbers: tuple[NumberRow, ...]
+    incidents: tuple[str, ...]
     coverage: tuple[str, ...]
     computed_notes: tuple[str, ...]
     computed_tables: tuple[ComputedTable, ...]

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from onlineeval_dagster.alerts.stage import read_incidents
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.arrow import from_table
 from onlineeval_dagster.contracts.corrected import CorrectedPoint
@@ -20,6 +21,7 @@ from onlineeval_dagster.privacy.redaction import redact
 from onlineeval_dagster.reports.build import build_daily_report
 from onlineeval_dagster.reports.curves import WEEKS_SHOWN
 from onlineeval_dagster.reports.html import render_html
+from onlineeval_dagster.reports.incidents import incident_lines
 from onlineeval_dagster.reports.markdown import render_markdown
 from onlineeval_dagster.reports.model import Change, Coverage, MetricWords, WorstAnswer
 from onlineeval_dagster.review.bridge import bridged
@@ -68,6 +70,7 @@ def write_daily_report(settings: Settings, lake: Lake, catalog: Catalog, *, day:
         effect_level=EFFECT_LEVEL,
         grains=catalog.metrics.grains,
         paused=_paused(settings, catalog, now),
+        incidents=list(map(redact, incident_lines(read_incidents(lake), catalog.alerts.rules, day=day))),
         so_far=_so_far(settings, catalog, points, history[:HISTORY_DAYS], day),
         raters=_raters(settings, catalog, history[:RATER_DAYS]),
         corrected=_corrected(lake, catalog, day),

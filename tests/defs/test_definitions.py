@@ -68,6 +68,7 @@ DEPENDS_ON: dict[str, set[str]] = {
     "experiment_results": {"response_facts", "exposures"},
     "daily_report": {
         *("metric_points", "deploy_effects", "corrected_points", "daily_coverage", "judge_coverage", "arrivals"),
+        "incidents",
     },
 }
 GROUPS = {

@@ -99,6 +99,7 @@ class World:
     headline: str = "good_answers"
     grains: tuple[Grain, ...] = ("hour", "day", "week")
     paused: list[str] = field(default_factory=list)
+    incidents: list[str] = field(default_factory=list)
     corrected: list[CorrectedPoint] = field(default_factory=list)
 
     def report(self, **given: Any) -> DailyReport:
