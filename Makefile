@@ -4,6 +4,8 @@ BIN := .venv/bin
 export ONLINEEVAL_HOME ?= $(CURDIR)/.onlineeval
 export DO_NOT_TRACK := 1
 export DAGSTER_DISABLE_TELEMETRY := yes
+# Where it is set, each of the hundreds of processes that tests start compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo up test check format bench calibration soak wheel lock clean
 
@@ -12,7 +14,7 @@ setup: .venv/ready
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==0.13.*"
-	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --constraint constraints.txt --editable . --group dev
+	$(BIN)/uv pip install --quiet --system-certs --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable . --group dev
 	@touch $@
 
 demo: setup
