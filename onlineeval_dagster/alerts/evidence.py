@@ -21,6 +21,10 @@ SLACK = 0.5
 """Of a CUSUM, in standard deviations: best for a shift of one."""
 WEIGHT = 0.2
 """Of an EWMA."""
+HANG_TOGETHER = 2.0
+"""Charts are designed for so many times the run length that they may have. A day's baseline is wrong by the same amount
+all day, so that residuals hang together: without it CUSUM and EWMA raised 1.8 and 1.6 times what they may
+(tests/calibration/alerts.py)."""
 CLEAR = 0.5
 """A look is clear of an alert below this part of what raised it: hysteresis, so that it does not flap."""
 
@@ -155,12 +159,12 @@ def _absolute(rule: Rule, worse: Worse, looks: Looks, part: Allowance) -> Judged
 
 def _charted(rule: Rule, worse: Worse, looks: Looks, part: Allowance, change: Floats) -> Judged:
     """A chart gathers what single looks do not show."""
-    both = worse == "both"
+    both, run_length = worse == "both", HANG_TOGETHER * part.run_length
     if rule.kind == "change_point":  # a CUSUM has two sides, each with a run length of its own
-        limit = cusum_limit(part.run_length * (2 if both else 1), slack=SLACK)
+        limit = cusum_limit(run_length * (2 if both else 1), slack=SLACK)
         runs = cusum(looks.standardised, slack=SLACK, limit=limit)
     else:  # an EWMA's run length is that of both sides together
-        limit = ewma_limit(part.run_length / (1 if both else 2), weight=WEIGHT)
+        limit = ewma_limit(run_length / (1 if both else 2), weight=WEIGHT)
         runs = ewma(looks.standardised, weight=WEIGHT, limit=limit)
     wanted = {"up": runs.alarm > 0, "down": runs.alarm < 0, "both": runs.alarm != 0}[worse]
     strength = _for_the_worse(runs.statistic, worse)
