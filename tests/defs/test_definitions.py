@@ -35,7 +35,7 @@ DEPENDS_ON: dict[str, set[str]] = {
     "quality_weights": {"responses", "labels", "signals"},
     "selections": {"responses", "signals", "deploys"},
     "verdicts": {"responses", "selections"},
-    "judge_comparisons": {"verdicts", "responses"},
+    "judge_comparisons": {"verdicts", "responses", "judge_reliability"},
     "judged_days": {"verdicts", "responses"},
     "judge_trials": {"gold_answers", "responses"},
     "judge_drift": {"judge_trials", "judge_reliability"},
@@ -164,7 +164,7 @@ def test_what_opens_the_warehouse_waits_in_one_pool() -> None:
 
 
 def test_runs_work_in_one_process() -> None:
-    for job in ("tick", "report", "tidy_lake"):
+    for job in ("tick", "full_tick", "report", "tidy_lake"):
         assert definitions().resolve_job_def(job).executor_def.name == "in_process"
     assert definitions().executor is dg.in_process_executor
 

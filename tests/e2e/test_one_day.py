@@ -52,7 +52,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         written = write_traffic(log.append, traffic, bad_lines=0.01)
     log_events(settings, [answer(f"staging{n}", at=START, environment="staging") for n in range(STAGING)])
     log_events(settings, [answer(f"staging{n}", at=START, environment="staging") for n in range(TWICE)])
-    outcome = run_in(settings.home)
+    outcome = run_in(settings.home, "full_tick")  # a tick, with every check
     assert outcome.success, outcome
     assert run_in(settings.home, "report", partition=str(LAST)).success
     with instance_at(settings) as instance:
