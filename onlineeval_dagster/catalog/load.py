@@ -118,18 +118,19 @@ def load_catalog(folder: Path) -> Catalog:
     judges, broken = _one_unit_an_axis(*load_judges(folder / "judges"))
     judges, broken = _shown_no_secrets(judges, broken, load_privacy_file(folder).judges.private)
     metrics = read_file(folder / "metrics.toml", Metrics)
+    sampling = read_file(folder / "sampling.toml", Sampling)
     catalog = Catalog(
         folder=folder,
         judges=judges,
         signals=read_file(folder / "signals.toml", Signals),
-        sampling=read_file(folder / "sampling.toml", Sampling),
+        sampling=sampling,
         metrics=metrics,
         traces=read_file(folder / "traces.toml", Traces) if (folder / "traces.toml").exists() else Traces(),
         retention=load_retention(folder),
         gold=load_gold(folder),
         promotion=load_promotion(folder),
         experiments=load_experiments(folder, metrics.metrics),
-        alerts=load_alerts(folder, metrics.metrics, metrics.grains),
+        alerts=_after_the_draw(load_alerts(folder, metrics.metrics, metrics.grains), metrics, sampling),
         broken=broken,
     )
     _check_references(catalog)
@@ -168,6 +169,22 @@ def _shown_no_secrets(
                 "it private; take it out of the prompt, or out of private = […]"
             )
     return tuple(judge for judge in judges if judge.name not in wrong), {**broken, **wrong}
+
+
+def _after_the_draw(alerts: Alerts, metrics: Metrics, sampling: Sampling) -> Alerts:
+    """Where strata are drawn only when their window closes, rules over judged metrics wait that much longer: before, a
+    window holds nothing but what looked wrong or came at a plain rate.
+    """
+    if not any(stratum.at_least for stratum in sampling.strata.values()):
+        return alerts
+    judged = {name for name, metric in metrics.metrics.items() if metric.judge is not None}
+    rules = {
+        name: rule.model_copy(update={"wait_minutes": rule.wait_minutes + sampling.window_minutes})
+        if rule.metric in judged
+        else rule
+        for name, rule in alerts.rules.items()
+    }
+    return alerts.model_copy(update={"rules": rules})
 
 
 def _check_references(catalog: Catalog) -> None:

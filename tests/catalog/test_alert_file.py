@@ -114,3 +114,13 @@ def test_a_channel_that_cannot_work_is_refused(folder: Path, channel: str, word:
     with pytest.raises(CatalogError, match=r"channels\.ops") as wrong:
         load_catalog(write(folder, f"[channels.ops]\n{channel}\n"))
     assert word in str(wrong.value)
+
+
+def test_rules_over_judged_metrics_wait_for_what_is_drawn_when_a_window_closes(folder: Path) -> None:
+    before = load_catalog(folder).alerts.rules
+    sampling = folder / "sampling.toml"
+    sampling.write_text(sampling.read_text().replace("[normal]\nrate = 0.1", "[normal]\nsize = 40"))
+    after = load_catalog(folder).alerts.rules
+    longer = {name: after[name].wait_minutes - before[name].wait_minutes for name in before}
+    assert longer["judge_score_low"] == longer["good_answers_shift"] == 60, "window_minutes"
+    assert longer["latency_high"] == longer["thumbs_down_high"] == 0, "every answer says how long it took"
