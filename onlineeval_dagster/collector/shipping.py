@@ -9,6 +9,7 @@ kept    anything else: this is no collector, or it does not know us; somebody ha
 import gzip
 import http.client
 import json
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -77,8 +78,14 @@ class Collector:
             connection.close()
 
     def forget(self) -> None:
-        """In a forked child: the socket is a copy, and closing it says nothing to the other end."""
-        self.close()
+        """In a forked child: give back the copy of the socket's number, which says nothing to the other end.
+
+        The connection itself stays untouched: a thread of the parent's that read an answer at that moment has
+        locked it, and closing it here would wait for that thread for ever.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.sock is not None and (number := connection.sock.detach()) >= 0:
+            os.close(number)
 
     def _send(self, body: bytes, timeout: float) -> tuple[int, str, bytes]:
         headers = dict(self._headers)

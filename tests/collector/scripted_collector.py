@@ -22,7 +22,7 @@ class Scripted(ThreadingHTTPServer):
     """A collector that does what its script says, answer by answer, then takes everything.
 
     An entry is a status, (status, headers, body), `cut` (no answer, nothing stored), `forget` (stored, no answer),
-    or `stall` (no answer for as long as the test lasts).
+    `stall` (no answer for as long as the test lasts), or `half` (so long after the answer's head).
     """
 
     daemon_threads = True
@@ -58,9 +58,13 @@ class Answering(BaseHTTPRequestHandler):
         act = self.server.script.pop(0) if self.server.script else 200
         if act == 415 and not zipped:
             act = 200
-        if act == "stall":
+        if act == "half":
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+        if act in ("stall", "half"):
             self.server.is_over.wait(20)
-        if act in ("cut", "stall"):
+        if act in ("cut", "stall", "half"):
             return self._hang_up()
         if isinstance(act, tuple):
             return self._answer(*act)

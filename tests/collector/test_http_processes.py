@@ -165,6 +165,26 @@ def test_a_forked_child_ships_its_own_and_leaves_its_parents_alone(collector: Sc
     assert collector.ids() == Counter(["parent 1", "child", "parent 2"])
 
 
+def test_a_child_that_is_forked_while_an_answer_is_read_does_not_wait_for_it(
+    collector: Scripted, tmp_path: Path
+) -> None:
+    collector.script = ["half"]
+    with client_of(collector, tmp_path) as client:
+        track(client, "parent")
+        until(lambda: len(collector.requests) == 1)
+        time.sleep(0.1)  # the head of the answer is there, and the thread waits for its body
+        pid = os.fork()
+        if not pid:
+            os._exit(0 if track(client, "child") == ["child"] else 1)
+        try:
+            until(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None, seconds=5)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            ended = os.waitpid(pid, 0)[1]
+            collector.is_over.set()
+        assert os.waitstatus_to_exitcode(ended) == 0
+
+
 def test_what_a_child_that_died_left_behind_its_parent_ships(collector: Scripted, tmp_path: Path) -> None:
     with client_of(collector, tmp_path) as client:
         track(client, "parent")
