@@ -25,6 +25,7 @@ READS_VERDICTS = {
     *("judge_comparisons", "judged_days"),
     *("judge_reliability", "promotion_evidence"),  # of each judge by itself, shadows too
     *("judge_agreement", "judge_calibration"),  # of each version by itself, beside people
+    "alerts",  # how many checks of the judges in force failed, or were never made
     "review_tasks",
 }
 """Assets that read verdicts themselves. Whatever decides reads `response_facts`, which has no column of a shadow."""
