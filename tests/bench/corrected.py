@@ -101,7 +101,7 @@ def _write(file: Path, lake: Lake, catalog: Catalog) -> None:
     labels = _LABELS.format(per_mille=int(1000 * LABELS_A_VERDICT))
     with engine(lake, {}) as connected:
         connected.register("facts", facts)
-        connected.execute(f"create table labels as {labels}")
+        connected.execute(f"create temp table labels as {labels}")
         known = {row[0] for row in connected.execute("describe labels").fetchall()}
         absent = [f"null as {f.name}" for f in TABLES["labels"].schema if f.name not in {*known, "day"}]
         sql = f"select *, {', '.join(absent)} from labels where response_at::date = date "

@@ -29,11 +29,11 @@ def write_past(settings: Settings, past: Past) -> None:
     written: dict[str, list[Part]] = {}
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'; set preserve_insertion_order = false")
-        connection.execute(f"create table texts as {TEXTS}")
+        connection.execute(f"create temp table texts as {TEXTS}")
         for number, day in enumerate(past.dates):
             fresh = number >= past.days - past.fresh_days
             for name, sql in day_sql(catalog, past, day).items():
-                connection.execute(f"create or replace table {name} as {sql}")
+                connection.execute(f"create or replace temp table {name} as {sql}")
                 parts = past.parts if fresh and name != "signals" else 1
                 written.setdefault(name, []).extend(_write(connection, settings, name, day, parts))
     now = past.until
