@@ -16,6 +16,7 @@ Segment = Literal["app", "device", "location", "language", "new_user", "model"]
 """Columns of an answer that a unit brings with it; what a variant may change is no segment."""
 
 Design = Literal["hybrid", "fixed", "group_sequential", "always_valid"]
+Family = Literal["bh", "by", "holm", "bonferroni"]
 Margin = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -56,7 +57,10 @@ class Experiment(Entry):
     weeks       planned run in whole weeks; `looks`: after which of them the rule may decide, the last one always
     design      `hybrid`: always-valid for stopping harm, one planned look for wins; see docs/experiments.md
     spending    of a group-sequential design, how its looks share alpha
+    family      how the p-values of the secondary metrics are adjusted: false discoveries (`bh`; `by` under any
+                dependence) or any false one (`holm`, `bonferroni`); they count once the primary won
     covariates  metrics measured before a unit's exposure, that adjust for what it brought along
+    stratify_by  one of `segments`, within whose values the arms are compared (post-stratification)
     winsorise   quantile at which a unit's value of a `mean` is capped, over all arms together; 1 caps nothing
     decides     the row of a judged metric that decides: the judge's own, or the one that people's labels correct
     needed_units  units an arm below which nothing is compared
@@ -78,9 +82,11 @@ class Experiment(Entry):
     power: float = Field(default=0.8, ge=0.5, lt=1)
     primary: Name
     secondary: tuple[Name, ...] = ()
+    family: Family = "bh"
     guardrails: dict[Name, Guardrail] = Field(default_factory=dict)
     covariates: tuple[Name, ...] = ()
     segments: tuple[Segment, ...] = ()
+    stratify_by: Segment | None = None
     winsorise: float = Field(default=1.0, gt=0.5, le=1)
     prior: Prior = Prior()
     decides: Literal["judge", "people"] = "judge"
@@ -101,6 +107,11 @@ class Experiment(Entry):
             raise ValueError(f"looks are weeks 1 to {self.weeks}, rising; got {list(self.looks)}")
         if self.looks and self.looks[-1] != self.weeks:
             raise ValueError(f"looks end before the experiment; add {self.weeks}, the last week")
+        if self.stratify_by is not None and self.stratify_by not in self.segments:
+            raise ValueError(
+                f"stratify_by is {self.stratify_by!r}, which is not counted by; add it to segments, of which there are "
+                f"{', '.join(self.segments) or 'none'}"
+            )
         roles = [self.primary, *self.secondary, *self.guardrails]
         if twice := next((name for name in roles if roles.count(name) > 1), None):
             raise ValueError(f"{twice} has two roles; a metric is the primary, secondary or a guardrail")

@@ -20,7 +20,9 @@ class ExperimentResult(Contract):
     lift, lift_low, lift_high  the same relative to the control's value; null where that cannot be told from nothing
     method          `t`, `boundary` (group-sequential) or `always_valid`; `level` is its level after sharing alpha
     p_value         of that method; always-valid ones are the smallest so far
-    adjusted_p      Benjamini-Hochberg over secondary metrics and treatments; null for other roles and for segments
+    adjusted_p      over secondary metrics and treatments, by the experiment's `family`; null for other roles and for
+                    segments
+    counts          of the same rows: found, as the primary won first and nothing of the trust gate failed
     posterior_lift, posterior_low, posterior_high  under the named prior: what a win is worth without its luck
     chance_better, expected_loss  posterior; the loss, as a share, of shipping what is worse
     removed         share of the variance that covariates took out
@@ -86,6 +88,7 @@ class ExperimentResult(Contract):
     noise_hits: Share | None = None
     planned_units: Count | None = None
     held: str | None = None
+    counts: bool | None = None
 
     @model_validator(mode="after")
     def _value_or_reason(self) -> Self:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.special import ndtr
 
 from onlineeval_dagster.catalog.experiment_file import Experiment
 from onlineeval_dagster.catalog.metrics_file import Metric
@@ -16,11 +17,12 @@ from onlineeval_dagster.experiments.bayes import Posterior, posterior
 from onlineeval_dagster.experiments.compare import Comparison, compare
 from onlineeval_dagster.experiments.corrected import arm_bias, compare_corrected
 from onlineeval_dagster.experiments.counted import Counted
-from onlineeval_dagster.experiments.guardrails import guardrail_states
-from onlineeval_dagster.experiments.moments import Bools, Floats
-from onlineeval_dagster.experiments.multiplicity import adjusted
+from onlineeval_dagster.experiments.guardrails import good_side, guardrail_states
+from onlineeval_dagster.experiments.moments import Arms, Bools, Floats, UnitMoments
+from onlineeval_dagster.experiments.multiplicity import adjusted, gatekept
 from onlineeval_dagster.experiments.rules import Rule, rule_at
 from onlineeval_dagster.experiments.sequential import always_valid_p, running
+from onlineeval_dagster.experiments.strata import post_stratified
 
 SaidBy = Literal["counted", "judge", "people"]
 
@@ -53,6 +55,7 @@ def lines_of(experiment: Experiment, metrics: Mapping[str, Metric]) -> tuple[Lin
 class Analysed:
     """One look. Arrays are (lines, segments, treatments); the first segment is all.
 
+    counts      (lines, treatments): secondary findings over all units that count, as the primary won first
     bias_low, bias_high  of people's lines: by how much the judge may favour the treatment; elsewhere NaN
     """
 
@@ -68,6 +71,7 @@ class Analysed:
     posterior: Posterior
     states: np.ndarray
     certain_harm: Bools
+    counts: Bools
     bias_low: Floats
     bias_high: Floats
 
@@ -102,6 +106,7 @@ def analyse(
         steps = [always_valid_p(one.z(), fraction_of(one, lines, planned), alpha=1 - rule.level) for one in compared]
         p_value = np.where(found.answered, running(np.stack(steps), axis=0)[-1], np.nan)
     bias_low, bias_high = _bias(experiment, weeks[-1], lines)
+    adjusted_p = _families(experiment, lines, p_value)
     return Analysed(
         lines=lines,
         rule=rule,
@@ -111,10 +116,11 @@ def analyse(
         lift_low=lift_low,
         lift_high=lift_high,
         p_value=p_value,
-        adjusted_p=_families(experiment, lines, p_value),
+        adjusted_p=adjusted_p,
         posterior=posterior(found.lift, found.lift_error, prior_sd=experiment.prior.sd, better=better),
         states=guardrail_states(lift_low, lift_high, better=better, margin=margin),
         certain_harm=_certain_harm(rule, found, fraction, better, margin),
+        counts=_counts(experiment, lines, rule, low=low, high=high, better=better, adjusted_p=adjusted_p),
         bias_low=bias_low,
         bias_high=bias_high,
     )
@@ -128,11 +134,22 @@ def compare_lines(
     names = [experiment.metrics[line.metric] for line in lines]
     is_rate = np.array([metrics[name].kind == "rate" for name in names])[:, None]
     here, base = counted.of_segments(segments), len(experiment.metrics)
-    found = compare(here.moments, control=control, needed=experiment.needed_units, is_rate=is_rate[:base])
+    told = {"control": control, "needed": experiment.needed_units}
+    found = compare(here.moments, **told, is_rate=is_rate[:base])
+    if any(name == experiment.stratify_by for name, _ in counted.segments):
+        found = found.with_first(
+            compare(_strata(counted, str(experiment.stratify_by)), **told, is_rate=is_rate[:base, 0])
+        )
     if len(lines) == base:
         return found
     shape = (len(lines) - base, len(segments), len(experiment.variants))
     return found.beside(compare_corrected(here.people, shape, control=control, is_rate=is_rate[base:]))
+
+
+def _strata(counted: Counted, column: str) -> Arms:
+    """All units, by the values of a segment's column."""
+    at = [place for place, (name, _) in enumerate(counted.segments) if name == column]
+    return post_stratified(UnitMoments(products=counted.moments.products[:, at]))
 
 
 def fraction_of(found: Comparison, lines: Sequence[Line], planned: Floats) -> Floats:
@@ -163,11 +180,29 @@ def _certain_harm(rule: Rule, found: Comparison, fraction: Floats, better: Float
 
 
 def _families(experiment: Experiment, lines: Sequence[Line], p_value: Floats) -> Floats:
-    """Benjamini-Hochberg over the secondary metrics and treatments, of all units, on the lines that decide."""
+    """Adjusted over the secondary metrics and treatments, of all units, on the lines that decide."""
     result = np.full_like(p_value, np.nan)
     names = experiment.metrics
     at = [place for place, line in enumerate(lines) if line.decides and names[line.metric] in experiment.secondary]
     if at:
         family = p_value[at, 0]
-        result[at, 0] = adjusted(family.reshape(-1), "bh").reshape(family.shape)
+        result[at, 0] = adjusted(family.reshape(-1), experiment.family).reshape(family.shape)
     return result
+
+
+def _counts(
+    experiment: Experiment,
+    lines: Sequence[Line],
+    rule: Rule,
+    *,
+    low: Floats,
+    high: Floats,
+    better: Floats,
+    adjusted_p: Floats,
+) -> Bools:
+    """Secondary findings at a look at which the rule may decide, at that look's level."""
+    first = next(place for place, line in enumerate(lines) if line.metric == 0 and line.decides)
+    worst, _ = good_side(low[first, 0], high[first, 0], better[first, 0])
+    with np.errstate(invalid="ignore"):
+        won = rule.decides & (worst > 0)
+        return gatekept(won, adjusted_p[:, 0], alpha=experiment.alpha if rule.bound is None else 2 * ndtr(-rule.bound))

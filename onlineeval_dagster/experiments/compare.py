@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from onlineeval_dagster.experiments.moments import FIRST, ONE, D, Floats, UnitMoments, Y
+from onlineeval_dagster.experiments.moments import FIRST, Arms, D, Floats, UnitMoments, Y
 
 TOO_FEW_UNITS = "too few units in an arm"
 NO_ROWS = "no answer that counts in an arm"
@@ -32,13 +32,13 @@ _TINY = 1e-10  # of the largest: a covariate that another one explains
 class Comparison:
     """Columns of shape (…, treatments), each treatment against the control.
 
-    value, control  unadjusted values of both arms
+    value, control  values of both arms, not adjusted by covariates
     difference      adjusted by the covariates, where there are any
     of_treatment    variance of the treatment's part of the difference
     own, mixed, plain  of the control: variance of its part, covariance of that with its plain value, variance of that
     degrees         Welch's, of the difference
     units, control_units  units with the metric's moments
-    removed         share of the variance that the covariates took out
+    removed         share of the variance that covariates and strata took out
     reason          why there are no numbers (they are NaN then), or None
     """
 
@@ -59,6 +59,15 @@ class Comparison:
         """Both, one after the other on the first axis."""
         return type(self)(
             **{one.name: np.concatenate([getattr(self, one.name), getattr(other, one.name)]) for one in fields(self)}
+        )
+
+    def with_first(self, other: Self) -> Self:
+        """`other`, which has the second axis no more, in the first place of that axis."""
+        return type(self)(
+            **{
+                one.name: np.concatenate([getattr(other, one.name)[:, None], getattr(self, one.name)[:, 1:]], axis=1)
+                for one in fields(self)
+            }
         )
 
     @property
@@ -119,7 +128,7 @@ class Comparison:
 
 
 def compare(
-    moments: UnitMoments, *, control: int = 0, needed: int = 2, is_rate: NDArray[np.bool_] | bool = False
+    moments: UnitMoments | Arms, *, control: int = 0, needed: int = 2, is_rate: NDArray[np.bool_] | bool = False
 ) -> Comparison:
     """Each other arm against arm `control`; adjusted by every covariate that the moments have.
 
@@ -127,11 +136,12 @@ def compare(
     is_rate  broadcast over the leading axes: then the rarer outcome needs five effective answers in each arm
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _compare(moments, control, needed, is_rate)
+        arms = moments.arms if isinstance(moments, UnitMoments) else moments
+        return _compare(arms, control, needed, np.asarray(is_rate))
 
 
-def _compare(moments: UnitMoments, control: int, needed: int, is_rate: NDArray[np.bool_] | bool) -> Comparison:
-    units, means, spread = moments.units, moments.means, moments.covariances
+def _compare(arms: Arms, control: int, needed: int, is_rate: NDArray[np.bool_]) -> Comparison:
+    units, means, spread = arms.units, arms.means, arms.covariances
     ratio = means[..., Y] / means[..., D]
     plain = np.zeros_like(means)
     plain[..., Y], plain[..., D] = 1 / means[..., D], -ratio / means[..., D]
@@ -142,12 +152,14 @@ def _compare(moments: UnitMoments, control: int, needed: int, is_rate: NDArray[n
     adjusted = ratio + _dot(own[..., FIRST:], means[..., FIRST:])
     variance = _form(own, spread, own) / units
     raw = _form(plain, spread, plain) / units
+    alone = _form(plain, arms.whole, plain) / units
     mixed = _form(own, spread, plain) / units
     at = (..., [control])
     part, base = variance[..., others], variance[at]
     total = part + base
+    common = _common(arms.shared, own, plain, others, control)
     degrees = total**2 / (part**2 / (units[..., others] - 1) + base**2 / (units[at] - 1))
-    reason = _reasons(moments, ratio, raw, needed, np.asarray(is_rate))
+    reason = _reasons(arms, ratio, alone, needed, is_rate)
     whys = _first_reason(reason[..., others], reason[at])
     answered = ~whys.astype(np.bool_)
 
@@ -159,15 +171,31 @@ def _compare(moments: UnitMoments, control: int, needed: int, is_rate: NDArray[n
         control=known(ratio[at]),
         difference=known(adjusted[..., others] - adjusted[at]),
         of_treatment=known(part),
-        own=known(base),
-        mixed=known(mixed[at]),
-        plain=known(raw[at]),
+        own=known(base + common[0]),
+        mixed=known(mixed[at] - common[1]),
+        plain=known(raw[at] + common[2]),
         degrees=known(degrees),
         units=units[..., others],
         control_units=np.broadcast_to(units[at], answered.shape),
-        removed=known(1 - total / (raw[..., others] + raw[at])),
+        removed=known(1 - (total + common[0]) / (alone[..., others] + alone[at])),
         reason=whys,
     )
+
+
+def _common(
+    shared: Floats | None, own: Floats, plain: Floats, others: list[int], control: int
+) -> tuple[Floats, Floats, Floats] | tuple[float, float, float]:
+    """By what the arms have in common: variance of the difference, its covariance with the control's plain value, and
+    the variance of that.
+    """
+    if shared is None:
+        return 0.0, 0.0, 0.0
+    here, there, base = own[..., others, :], own[..., [control], :], plain[..., [control], :]
+    both, crossed = shared[..., others, others, :, :], shared[..., others, control, :, :]
+    of_control = shared[..., [control], [control], :, :]
+    varies = _form(here, both, here) - 2 * _form(here, crossed, there) + _form(there, of_control, there)
+    with_plain = _form(here, crossed, base) - _form(there, of_control, base)
+    return varies, with_plain, _form(base, of_control, base)
 
 
 def _theta(units: Floats, plain: Floats, spread: Floats) -> Floats:
@@ -185,9 +213,7 @@ def _theta(units: Floats, plain: Floats, spread: Floats) -> Floats:
     return np.einsum("...ij,...j->...i", solved, cross * inverse) * inverse
 
 
-def _reasons(
-    moments: UnitMoments, ratio: Floats, raw: Floats, needed: int, is_rate: NDArray[np.bool_]
-) -> NDArray[np.object_]:
+def _reasons(arms: Arms, ratio: Floats, raw: Floats, needed: int, is_rate: NDArray[np.bool_]) -> NDArray[np.object_]:
     """(…, arms): why an arm has no number, or None. The first that holds of: no units, no rows, no spread, too rare."""
     found = np.full(ratio.shape, None, dtype=object)
     rate = np.broadcast_to(is_rate[..., None] if is_rate.ndim else is_rate, ratio.shape)
@@ -195,8 +221,8 @@ def _reasons(
     rarer = effective * np.minimum(ratio, 1 - ratio)
     found[rate & ~(rarer >= NEEDED_RARE)] = TOO_FEW_RARE
     found[~(raw > 0) & ~rate] = NO_SPREAD
-    found[~(moments.products[..., ONE, D] > 0)] = NO_ROWS
-    found[moments.units < max(needed, 2)] = TOO_FEW_UNITS
+    found[~(arms.means[..., D] > 0)] = NO_ROWS
+    found[arms.units < max(needed, 2)] = TOO_FEW_UNITS
     return found
 
 

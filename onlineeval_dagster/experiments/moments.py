@@ -53,11 +53,35 @@ class UnitMoments:
             found = spread * units / (units - 1)
         return np.where(units > 1, found, np.nan)
 
+    @property
+    def arms(self) -> "Arms":
+        """What a comparison needs of them."""
+        spread = self.covariances
+        return Arms(units=self.units, means=self.means, covariances=spread, whole=spread, shared=None)
+
     def of_covariate(self, place: int = 0) -> Self:
         """The covariate in the place of the metric: what the arms brought along."""
         first = FIRST + 2 * place
         chosen = [ONE, first, first + 1]
         return type(self)(products=self.products[..., chosen, :][..., chosen])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arms:
+    """Means of a unit's totals and how far they can be trusted.
+
+    units        (…, arms)
+    means        (…, arms, K)
+    covariances  (…, arms, K, K): units times the covariance of the means
+    whole        the same of one unit, whatever its stratum: what the variance would be without strata
+    shared       (…, arms, arms, K, K): covariance of the means that arms have in common; None where they have none
+    """
+
+    units: Floats
+    means: Floats
+    covariances: Floats
+    whole: Floats
+    shared: Floats | None
 
 
 def moments_of_units(totals: ArrayLike, cell: ArrayLike, shape: tuple[int, ...]) -> UnitMoments:

@@ -4,17 +4,14 @@ Checked against statsmodels' `multipletests`, which does one family at a time an
 hypothesis: it stays NaN and counts for nothing.
 """
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import ArrayLike
 
+from onlineeval_dagster.catalog.experiment_file import Family
 from onlineeval_dagster.experiments.moments import Bools, Floats, Whole
 
-Method = Literal["bonferroni", "holm", "bh", "by"]
 
-
-def adjusted(p_values: ArrayLike, method: Method) -> Floats:
+def adjusted(p_values: ArrayLike, method: Family) -> Floats:
     """Adjusted p-values: what is at or below alpha is found at that level, family-wise or of false discoveries.
 
     bh  Benjamini and Hochberg 1995: independent or positively dependent tests, as metrics of one experiment are
@@ -44,10 +41,10 @@ def _harmonic(count: Whole) -> Floats:
     return np.concatenate([[1.0], np.cumsum(1 / np.arange(1, most + 1))])[count]
 
 
-def gatekept(primary_won: ArrayLike, secondary_p: ArrayLike, *, alpha: float, method: Method = "bh") -> Bools:
-    """Secondary findings, (…, family), that count: none of them unless the primary won first.
+def gatekept(primary_won: ArrayLike, adjusted_p: ArrayLike, *, alpha: float) -> Bools:
+    """Secondary findings, (…, treatments), that count: none of a treatment unless its primary won first.
 
-    So the primary needs no adjustment for them. Guardrails stand outside: they can only forbid.
+    So the primary needs no adjustment for them (serial gatekeeping: Dmitrienko, D'Agostino 2013, Statistics in Medicine
+    32). Guardrails stand outside: they can only forbid.
     """
-    won = np.asarray(primary_won, dtype=np.bool_)[..., None]
-    return won & (adjusted(secondary_p, method) <= alpha)
+    return np.asarray(primary_won, dtype=np.bool_) & (np.asarray(adjusted_p, dtype=np.float64) <= alpha)

@@ -20,16 +20,23 @@ from onlineeval_dagster.experiments.trust import Check, checks, resplits
 
 
 def results(
-    name: str, experiment: Experiment, metrics: Mapping[str, Metric], weeks: Sequence[Counted], *, planned: Floats
+    name: str,
+    experiment: Experiment,
+    metrics: Mapping[str, Metric],
+    weeks: Sequence[Counted],
+    *,
+    planned: Floats,
+    days: Sequence[Sequence[int]] = (),
 ) -> Iterator[ExperimentResult]:
-    """Every row of the last week."""
+    """Every row of the last week. days: units by variant at the end of each day so far."""
     done, counted = analyse(experiment, metrics, weeks, planned=planned), weeks[-1]
     noise = resplits(experiment, counted)
     judges = tuple(dict.fromkeys(judge for one in experiment.metrics if (judge := metrics[one].judge) is not None))
-    looked = checks(experiment, counted, judges=judges, primary=noise[0])
+    looked = checks(experiment, counted, judges=judges, primary=noise[0], days=days)
     interactions = _interactions(done, counted)
     for t, variant in enumerate(experiment.treatments):
-        decision = _decision(experiment, metrics, done, t, [one.said for one in looked if not one.holds])
+        broken = [one.said for one in looked if not one.holds]
+        decision = _decision(experiment, metrics, done, t, broken)
         for place, line in enumerate(done.lines):
             metric = experiment.metrics[line.metric]
             for s, (slice_name, value) in enumerate(counted.segments):
@@ -51,6 +58,8 @@ def results(
                 }
                 if metric in experiment.guardrails:
                     told["state"] = done.states[place, s, t]
+                if s == 0 and told["role"] == "secondary" and line.decides:
+                    told["counts"] = bool(done.counts[place, t]) and not broken
                 if s > 0:
                     told |= interactions[place, s, t]
                 elif line.said_by != "people":

@@ -71,7 +71,7 @@ def _week(
     planned = np.maximum(pairs, 2.0) * experiment.weeks
     metrics = catalog.metrics.metrics
     return (
-        list(results(name, experiment, metrics, weeks, planned=planned)),
+        list(results(name, experiment, metrics, weeks, planned=planned, days=[one.units for one in by_day])),
         path(experiment, metrics, by_day, planned=planned),
     )
 

@@ -6,28 +6,36 @@ before the exposure, or they are no strata.
 
 import numpy as np
 
-from onlineeval_dagster.experiments.compare import compare
-from onlineeval_dagster.experiments.moments import Floats, UnitMoments
+from onlineeval_dagster.experiments.moments import Arms, Floats, UnitMoments
 
 NEEDED_IN_A_CELL = 10
 """Units of each arm in a stratum; a smaller one is merged with the next."""
 
 
-def post_stratified(moments: UnitMoments, *, control: int = 0) -> tuple[Floats, Floats]:
-    """Difference and standard error, (…, treatments), of moments (…, strata, arms, K, K).
+def post_stratified(moments: UnitMoments) -> Arms:
+    """Arms of moments (…, strata, arms, K, K), each stratum weighted by its share nu of all units.
 
-    SE^2 = sum_k nu_k^2 (v_tk + v_ck) + d' (diag(nu) - nu nu') d / n, the second term because the shares nu are a draw
-    too (Miratrix, Sekhon, Yu 2013, JRSS B 75; GrowthBook computes the same).
+    Numerators and denominators are weighted, and a ratio formed of these. Of the means of arms a and b the covariance
+    is sum_k nu_k^2 S_ka / n_ka within an arm, and sum_k nu_k (m_ka - m_a)(m_kb - m_b)' / n over both, as the shares
+    are a draw too (Miratrix, Sekhon, Yu 2013, JRSS B 75; with one answer a unit GrowthBook computes the same).
     """
-    found = compare(_merged(moments), control=control)
-    units = _merged(moments).units.sum(axis=-1)
-    total = units.sum(axis=-1, keepdims=True)
-    share = (units / total)[..., None]
-    gap = np.where(share > 0, found.difference, 0.0)
-    value = (share * gap).sum(axis=-2)
-    within = (share**2 * np.where(share > 0, found.error**2, 0.0)).sum(axis=-2)
-    between = ((share * gap**2).sum(axis=-2) - value**2) / total
-    return value, np.sqrt(within + between)
+    strata = _merged(moments)
+    units, means, spread = strata.units, strata.means, strata.covariances
+    of_stratum = units.sum(axis=-1, keepdims=True)
+    total = of_stratum.sum(axis=-2)
+    share = of_stratum / total[..., None, :]
+    middle = (share[..., None] * means).sum(axis=-3)
+    gap = np.nan_to_num(means - middle[..., None, :, :])
+    whole = UnitMoments(products=moments.products.sum(axis=-4))
+    within = (np.nan_to_num(share**2 / units)[..., None, None] * spread).sum(axis=-4)
+    shared = np.einsum("...k,...kai,...kbj->...abij", share[..., 0], gap, gap) / total[..., None, None, None]
+    return Arms(
+        units=whole.units,
+        means=middle,
+        covariances=within * whole.units[..., None, None],
+        whole=whole.covariances,
+        shared=shared,
+    )
 
 
 def _merged(moments: UnitMoments) -> UnitMoments:

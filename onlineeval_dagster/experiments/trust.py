@@ -16,6 +16,7 @@ from onlineeval_dagster.experiments.health import (
     imbalance,
     ratio_p,
     resplit,
+    sequential_ratio_p,
 )
 from onlineeval_dagster.experiments.moments import UnitMoments
 
@@ -31,11 +32,21 @@ class Check:
 
 
 def checks(
-    experiment: Experiment, counted: Counted, *, judges: Sequence[str], primary: Sequence[Splits]
+    experiment: Experiment,
+    counted: Counted,
+    *,
+    judges: Sequence[str],
+    primary: Sequence[Splits],
+    days: Sequence[Sequence[int]] = (),
 ) -> tuple[Check, ...]:
-    """Every check of one look. judges: names by place in `counted.judging`; primary: its re-splits by treatment."""
+    """Every check of one look.
+
+    judges: names by place in `counted.judging`; primary: its re-splits by treatment; days: units by variant at the end
+    of each day so far.
+    """
     return (
         *_ratio(experiment, counted),
+        *_ratio_ever(experiment, days),
         *_one_arm(experiment, counted),
         *_joined(experiment, counted),
         *_imbalances(experiment, counted),
@@ -82,6 +93,19 @@ def _ratio(experiment: Experiment, counted: Counted) -> Iterator[Check]:
         yield Check(said=said, holds=False)
     elif len(each):
         yield Check(said=f"{experiment.unit}s fit their shares within each segment too ({len(each)})", holds=True)
+
+
+def _ratio_ever(experiment: Experiment, days: Sequence[Sequence[int]]) -> Iterator[Check]:
+    """Looked at every day, by the test that may be: a mismatch of the first days drowns in the units of later ones."""
+    if not days:
+        return
+    p = sequential_ratio_p(np.asarray(days), list(experiment.variants.values()))
+    day = int(np.argmin(p))
+    if p[day] < SRM_LEVEL:
+        said = f"{experiment.unit}s by variant did not fit their shares at the end of day {day + 1} (p = {p[day]:.1g})"
+        yield Check(said=said, holds=False)
+    else:
+        yield Check(said=f"they did at the end of every day (smallest p, good for any day, {p[day]:.2g})", holds=True)
 
 
 def _one_arm(experiment: Experiment, counted: Counted) -> Iterator[Check]:

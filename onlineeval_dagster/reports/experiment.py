@@ -59,7 +59,7 @@ def build_page(
             parts.planned_part(experiment, whole, first.planned_units),
             parts.primary_part(experiment, metrics, whole),
             parts.guardrails_part(experiment, metrics, deciding),
-            parts.secondary_part(metrics, deciding),
+            parts.secondary_part(experiment, metrics, deciding),
             parts.segments_part(rows),
             parts.judged_part(metrics, whole),
             parts.time_part(path),

@@ -112,18 +112,27 @@ def guardrails_part(experiment: Experiment, metrics: Metrics, deciding: Rows) ->
     return Part(title="Guardrails", table=(heads, *lines) if lines else (), lines=() if lines else ("None.",))
 
 
-def secondary_part(metrics: Metrics, deciding: Rows) -> Part:
-    """With the family stated and p-values adjusted in it."""
+_FAMILIES = {
+    "bh": "Benjamini-Hochberg: of those that count one in {} is false on average",
+    "by": "Benjamini-Yekutieli, whatever they have in common: of those that count one in {} is false on average",
+    "holm": "Holm: the chance of any false one is one in {}",
+    "bonferroni": "Bonferroni: the chance of any false one is one in {}",
+}
+
+
+def secondary_part(experiment: Experiment, metrics: Metrics, deciding: Rows) -> Part:
+    """With the family stated, p-values adjusted in it, and whether they count."""
     found = [row for row in deciding if row.role == "secondary"]
     lines = [
         (metrics[row.metric].title, row.variant, *_values(row), "" if row.adjusted_p is None else _p(row.adjusted_p),
-         "" if row.noise is None else f"± {100 * row.noise:.1f} %")
+         "" if row.noise is None else f"± {100 * row.noise:.1f} %", "counts" if row.counts else "")
         for row in found
     ]  # fmt: skip
-    heads = ("metric", "variant", "control", "treatment", "lift", "likely range", "p, adjusted", "noise")
+    heads = ("metric", "variant", "control", "treatment", "lift", "likely range", "p, adjusted", "noise", "says")
     family = (
-        f"The family is {len(found)} comparisons (secondary metrics by variant), Benjamini-Hochberg. "
-        "They count once the primary won."
+        f"The family is {len(found)} comparison{'s' if len(found) != 1 else ''} (secondary metrics by variant). "
+        f"{_FAMILIES[experiment.family].format(round(1 / experiment.alpha))}. "
+        "They count where the primary metric of the variant won, at a look at which the rule may decide."
     )
     return Part(
         title="Secondary metrics", lines=(family,) if found else ("None.",), table=(heads, *lines) if found else ()
@@ -200,7 +209,13 @@ def computed_part(experiment: Experiment, row: ExperimentResult) -> Part:
         title="How was this computed",
         lines=(
             f"Intervals: {_METHODS[row.method]} at {100 * row.level:.1f} %, clustered by {experiment.unit}; lifts by "
-            f"Fieller; covariates: {', '.join(experiment.covariates) or 'none'}.",
+            f"Fieller; covariates: {', '.join(experiment.covariates) or 'none'}."
+            + (
+                f" The variants are compared within each {experiment.stratify_by}, and these weighted by their shares "
+                "(not in people's rows)."
+                if experiment.stratify_by
+                else ""
+            ),
             f"Prior of the lift: normal around 0, sd {100 * experiment.prior.sd:.0f} % ({experiment.prior.name}).",
             f"Left out: {row.several or 0:,} {experiment.unit}s that met several variants. Capped: "
             + ("nothing." if experiment.winsorise == 1 else f"means at the {100 * experiment.winsorise:g} % quantile."),

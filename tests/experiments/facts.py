@@ -23,7 +23,7 @@ def write_facts(
     """Answers of two weeks before START and the weeks from it on; returns the exposures of `tone`.
 
     Half of the users are in `warm`, whose copies rise by `lift` (points) and latency by `slower` (share) from START
-    on. A user's own level of copying stays the same for ever.
+    on. A user's own level of copying stays the same for ever; who copies more has the device `ios`.
     """
     rng = np.random.default_rng(seed)
     level = rng.beta(4, 4, users)
@@ -38,7 +38,8 @@ def write_facts(
                 met.setdefault(int(user), at)
             copied = rng.random() < np.clip(level[user] + lift * treated, 0, 1)
             latency = rng.lognormal(6, 0.4) * (1 + slower * treated)
-            facts.append((f"r{len(facts)}", day, at, f"u{user}", f"s{user}-{day}", bool(copied), latency, "web"))
+            device = "web" if level[user] < 0.5 else "ios"
+            facts.append((f"r{len(facts)}", day, at, f"u{user}", f"s{user}-{day}", bool(copied), latency, device))
     names = ("response_id", "day", "occurred_at", "user_id", "session_id", "copy_seen", "latency_ms", "device")
     table = pa.table({name: [row[place] for row in facts] for place, name in enumerate(names)})
     table = table.append_column("environment", pa.array(["production"] * len(facts)))

@@ -195,13 +195,44 @@ def test_post_stratification_is_the_regression_on_strata_and_takes_out_their_noi
     y = 5.0 * stratum + rng.normal(size=3_000) + 0.1 * arm
     totals = np.column_stack([y, np.ones(3_000)])
     world = moments_of_units(totals, stratum * 2 + arm, (3, 2))
-    value, error = post_stratified(world)
+    found = compare(post_stratified(world))
     share = np.bincount(stratum) / 3_000
     by_hand = [y[(stratum == k) & (arm == 1)].mean() - y[(stratum == k) & (arm == 0)].mean() for k in range(3)]
-    assert value[0] == pytest.approx((share * by_hand).sum())
-    assert error[0] == pytest.approx(2 / 3_000**0.5, rel=0.05)
+    assert found.difference[0] == pytest.approx((share * by_hand).sum())
+    assert found.error[0] == pytest.approx(2 / 3_000**0.5, rel=0.05)
     raw = compare(UnitMoments(products=world.products.sum(axis=0)))
-    assert raw.error[0] > 4 * error[0]
+    assert raw.error[0] > 4 * found.error[0]
+    assert found.removed[0] == pytest.approx(1 - (found.error[0] / raw.error[0]) ** 2)
+
+
+def test_post_stratified_variance_is_the_published_one() -> None:
+    """Miratrix, Sekhon and Yu 2013: sum nu^2 (v_t + v_c) + d' (diag(nu) - nu nu') d / n."""
+    rng = np.random.default_rng(10)
+    stratum, arm = rng.integers(0, 3, 600), rng.integers(0, 2, 600)
+    y = 2.0 * stratum + rng.normal(size=600) + 0.8 * arm * stratum
+    found = compare(post_stratified(moments_of_units(np.column_stack([y, np.ones(600)]), stratum * 2 + arm, (3, 2))))
+    share = np.bincount(stratum) / 600
+    cells = [[y[(stratum == k) & (arm == a)] for a in (0, 1)] for k in range(3)]
+    gap = np.array([one[1].mean() - one[0].mean() for one in cells])
+    within = sum(nu**2 * sum(v.var(ddof=1) / len(v) for v in one) for nu, one in zip(share, cells, strict=True))
+    between = gap @ (np.diag(share) - np.outer(share, share)) @ gap / 600
+    assert found.error[0] == pytest.approx((within + between) ** 0.5, rel=1e-9)
+
+
+def test_post_stratified_ratios_cover_their_lift_under_fieller() -> None:
+    covered, narrower = [], []
+    for seed in range(400):
+        rng = np.random.default_rng([11, seed])
+        stratum, arm = rng.integers(0, 3, 500), rng.integers(0, 2, 500)
+        d = 1.0 + rng.poisson(1 + stratum)
+        y = d * (1 + stratum + 0.5 * rng.normal(size=500)) * (1 + 0.1 * arm)
+        world = moments_of_units(np.column_stack([y, d]), stratum * 2 + arm, (3, 2))
+        found, raw = compare(post_stratified(world)), compare(UnitMoments(products=world.products.sum(axis=0)))
+        low, high = found.lift_limits(found.quantile(0.05))
+        covered.append(low[0] <= 0.1 <= high[0])
+        narrower.append(found.lift_error[0] / raw.lift_error[0])
+    assert np.mean(covered) == pytest.approx(0.95, abs=3 * (0.05 * 0.95 / 400) ** 0.5)
+    assert np.mean(narrower) < 0.7
 
 
 def test_small_strata_are_merged_and_not_dropped() -> None:
@@ -209,5 +240,5 @@ def test_small_strata_are_merged_and_not_dropped() -> None:
     stratum = np.array([0] * 100 + [1] * 100 + [2] * 3)
     arm = np.arange(203) % 2
     totals = np.column_stack([rng.normal(size=203), np.ones(203)])
-    value, error = post_stratified(moments_of_units(totals, stratum * 2 + arm, (3, 2)))
-    assert np.isfinite(value[0]) and error[0] > 0
+    found = compare(post_stratified(moments_of_units(totals, stratum * 2 + arm, (3, 2))))
+    assert np.isfinite(found.difference[0]) and found.error[0] > 0

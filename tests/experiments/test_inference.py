@@ -116,7 +116,12 @@ def test_families_are_adjusted_side_by_side_and_a_hole_is_no_hypothesis() -> Non
         assert np.isnan(found[0, 2])
         np.testing.assert_allclose(found[0, [0, 1, 3]], adjusted([0.01, 0.04, 0.03], method))
         np.testing.assert_allclose(found[1], adjusted(family[1], method))
-    assert gatekept([True, False], family, alpha=0.05).tolist() == [[True, True, False, True], [False] * 4]
+
+
+def test_secondary_findings_count_behind_a_primary_that_won_and_no_hole_is_one() -> None:
+    p = [[0.01, 0.01], [0.06, 0.04], [np.nan, 0.05]]
+    assert gatekept([True, False], p, alpha=0.05).tolist() == [[True, False], [False, False], [False, False]]
+    assert gatekept([True, True], p, alpha=0.05).tolist() == [[True, True], [False, True], [False, True]]
 
 
 def test_benjamini_and_hochbergs_example_finds_its_four() -> None:

@@ -1,5 +1,6 @@
 """An experiment from exposures and answers to its results, its page and its gate."""
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from onlineeval_dagster.warehouse.duckdb import connection
 from tests.experiments.facts import START, midnight, write_facts
 from tests.worlds import lake_of, settings_at
 
-CATALOG = load_catalog(PACKAGED_CATALOG)
-METRICS = CATALOG.metrics.metrics
+PACKAGED = load_catalog(PACKAGED_CATALOG)
+METRICS = PACKAGED.metrics.metrics | {"pasted": PACKAGED.metrics.metrics["copied"]}
+CATALOG = replace(PACKAGED, metrics=PACKAGED.metrics.model_copy(update={"metrics": METRICS}))
 TONE = Experiment.model_validate(
     {
         "hypothesis": "Warm answers are copied more often",
@@ -98,6 +100,36 @@ def test_a_real_lift_is_found_at_the_planned_end_and_not_called_before(world: tu
     assert of(end, "copied", "device").shrunk_lift is not None
 
 
+def test_a_secondary_counts_only_behind_a_primary_that_won(world: tuple[Path, pa.Table]) -> None:
+    for primary, counts in (("copied", True), ("latency", False)):
+        one = TONE.model_copy(update={"primary": primary, "secondary": ("pasted",), "guardrails": {}})
+        told = of(analysed(*world, one=one), "pasted")
+        assert told.adjusted_p is not None and told.adjusted_p < 0.001
+        assert told.counts is counts
+        assert of(analysed(*world, one=one, weeks=1), "pasted").counts is False, "no planned look"
+
+
+def test_strata_take_out_what_a_segment_explains_and_the_page_says_so(world: tuple[Path, pa.Table]) -> None:
+    file, exposures = world
+    plain = TONE.model_copy(update={"covariates": ()})
+    rows = [analysed(file, exposures, one=one) for one in (plain, plain.model_copy(update={"stratify_by": "device"}))]
+    both = [of(one, "copied") for one in rows]
+    assert both[0].removed == pytest.approx(0, abs=1e-9)
+    assert both[1].removed is not None and both[1].removed > 0.2, "levels of copying differ by device"
+    assert both[1].outcome == "ship"
+    page = build_page("tone", plain.model_copy(update={"stratify_by": "device"}), METRICS, rows[1])
+    assert any("within each device" in line for part in page.parts for line in part.lines)
+
+
+def test_units_that_did_not_fit_at_the_end_of_a_day_are_told_for_ever(world: tuple[Path, pa.Table]) -> None:
+    weeks = counted(*world)
+    for days, breaks in (([(400, 400), (800, 800)], False), ([(450, 150), (2_000, 1_900)], True)):
+        found = results("tone", TONE, METRICS, weeks, planned=np.array([1_800.0]), days=days)
+        told = of(list(found), "copied")
+        assert ("did not fit their shares at the end of day 1" in (told.broken or "")) == breaks
+        assert ("at the end of every day" in (told.held or "")) != breaks
+
+
 def test_harm_stops_it_before_the_planned_end(tmp_path: Path) -> None:
     exposures = write_facts(tmp_path / "w.duckdb", users=900, weeks=2, slower=0.5)
     early = of(analysed(tmp_path / "w.duckdb", exposures, weeks=1), "copied")
@@ -149,11 +181,7 @@ def test_results_are_stored_by_week_read_back_and_gate_a_deployment(tmp_path: Pa
         for n, row in enumerate(exposures.to_pylist())
     ]
     lake = lake_of(settings, events, now=midnight(START) + timedelta(weeks=3))
-    catalog = load_catalog(PACKAGED_CATALOG)
-    experiments = catalog.experiments.model_copy(update={"experiments": {"tone": TONE}})
-    catalog = type(catalog)(
-        **{name: getattr(catalog, name) for name in catalog.__slots__} | {"experiments": experiments}
-    )
+    catalog = replace(CATALOG, experiments=CATALOG.experiments.model_copy(update={"experiments": {"tone": TONE}}))
     ends = [START + timedelta(weeks=1), START + timedelta(weeks=2), START + timedelta(weeks=3)]
     done = analyse_weeks(settings.warehouse_file, lake, catalog, ends=ends)
     again = analyse_weeks(settings.warehouse_file, lake, catalog, ends=ends[1:2])
