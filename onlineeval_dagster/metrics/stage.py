@@ -1,6 +1,6 @@
 """From the warehouse's moments to the lake's metric points and deploy effects: whole touched days."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,8 +17,9 @@ from onlineeval_dagster.contracts.estimates import DeployEffect
 from onlineeval_dagster.contracts.tables import DAY, TABLES
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import rows
+from onlineeval_dagster.metrics.cells import read_cells
 from onlineeval_dagster.metrics.estimates import Estimates, difference, estimate_means, estimate_rates
-from onlineeval_dagster.metrics.moments import CELL_COLUMNS, GROUP_COLUMNS, Moments, moments_from_cells
+from onlineeval_dagster.metrics.moments import Moments
 from onlineeval_dagster.warehouse.duckdb import built_since, query
 
 POINT_KEY = (
@@ -29,6 +30,7 @@ EFFECT_KEY = ("metric", "judge_version", "deploy_id", "deployed_at")
 
 # A change is looked for in every metric after every deploy: at 95 % one of twenty would cry wolf.
 EFFECT_LEVEL = 0.99
+CELLS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +53,48 @@ def estimate_points(file: Path, lake: Lake, catalog: Catalog, *, days: Collectio
         return Estimated(days=(), points=0, answered=0)
     mondays = _whole_weeks(lake, touched) if "week" in catalog.metrics.grains else set()
     wanted = sorted({*touched, *mondays})
-    schema = TABLES["metric_points"].schema
-    windows = _windows(wanted, mondays)
-    tables = [_points(file, kind, names, windows) for kind, names in _families(catalog).items()]
-    points = pa.concat_tables([schema.empty_table(), *tables])
+    made = _Made()
+    points = made.counted(_points_of(file, catalog, wanted, mondays))
     lake.replace_days("metric_points", wanted, points, reads={"warehouse": number} if days is None else None)
-    return Estimated(days=tuple(wanted), points=len(points), answered=len(points) - points.column("value").null_count)
+    return Estimated(days=tuple(wanted), points=made.points, answered=made.answered)
+
+
+@dataclass(slots=True)
+class _Made:
+    """Counts the points that go by."""
+
+    points: int = 0
+    answered: int = 0
+
+    def counted(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        for table in tables:
+            self.points += len(table)
+            self.answered += len(table) - table.column("value").null_count
+            yield table
+
+
+def _points_of(file: Path, catalog: Catalog, wanted: list[date], mondays: Collection[date]) -> Iterator[pa.Table]:
+    """The points of `wanted`, a few days at a time: the moments of 90 days at once took 9 GB and half as long again."""
+    yield TABLES["metric_points"].schema.empty_table()
+    for days in _portions(file, wanted):
+        windows = _windows(days, [day for day in days if day in mondays])
+        for family, names in _families(catalog).items():
+            yield _points(file, family, names, windows)
+
+
+def _portions(file: Path, wanted: list[date]) -> Iterator[list[date]]:
+    """Days in their order, in groups of at most CELLS_AT_ONCE cells; at least one day each."""
+    sql = f"select day, count(*) as cells from {_windows(wanted, wanted)} group by day"
+    cells = dict(zip(*query(file, sql).to_pydict().values(), strict=True))
+    portion: list[date] = []
+    size = 0
+    for day in wanted:
+        if portion and size + cells.get(day, 0) > CELLS_AT_ONCE:
+            yield portion
+            portion, size = [], 0
+        portion.append(day)
+        size += cells.get(day, 0)
+    yield portion
 
 
 def estimate_effects(file: Path, lake: Lake, catalog: Catalog) -> int:
@@ -92,20 +130,6 @@ def _families(catalog: Catalog) -> Mapping[Family, list[str]]:
     return families
 
 
-def _moments(file: Path, cells_sql: str, key: Collection[str], names: list[str]) -> tuple[pa.Table, Moments]:
-    """The cells of some metrics out of a relation of moments, numbered by group, and the same as moments."""
-    columns = ", ".join([*key, "stratum", *CELL_COLUMNS, *GROUP_COLUMNS, "coalesce(lost, 0) as lost"])
-    listed = ", ".join(f"'{name}'" for name in names)
-    cells = query(
-        file,
-        f"select {columns}, dense_rank() over (order by {', '.join(key)}) - 1 as position "
-        f"from {cells_sql} where metric in ({listed}) order by position, stratum",
-    )
-    counted = (*CELL_COLUMNS, *GROUP_COLUMNS, "lost")
-    numbers = {name: cells.column(name).cast(pa.float64()).to_numpy() for name in counted}
-    return cells, moments_from_cells(cells.column("position").to_numpy(), numbers)
-
-
 def estimate(family: Family, moments: Moments, *, level: float = 0.95) -> Estimates:
     """Estimates of the groups in `moments`, all of one family."""
     kind, bounds = family
@@ -137,14 +161,19 @@ def _dates(days: Collection[date]) -> str:
 
 
 def _points(file: Path, family: Family, names: list[str], windows: str) -> pa.Table:
-    cells, moments = _moments(file, windows, POINT_KEY, names)
-    schema = TABLES["metric_points"].schema
+    cells, moments = read_cells(file, windows, POINT_KEY, names)
     if not len(cells):
-        return schema.empty_table()
+        return TABLES["metric_points"].schema.empty_table()
+    keys = cells.select(POINT_KEY)
+    if moments.groups < len(cells):
+        keys = keys.take(np.unique(moments.cell_group, return_index=True)[1])
+    return points_table(keys, moments, family)
+
+
+def points_table(keys: pa.Table, moments: Moments, family: Family) -> pa.Table:
+    """Rows of metric_points: `keys` has the columns POINT_KEY, a row a group of `moments`, in their order."""
     estimates = estimate(family, moments)
-    _, first = np.unique(moments.cell_group, return_index=True)
-    keys = cells.select(POINT_KEY).take(first)
-    count = len(first)
+    schema = TABLES["metric_points"].schema
     columns: dict[str, Any] = {name: keys.column(name) for name in POINT_KEY} | {
         "population": moments.sum_of_cells(moments.population).astype(np.int64),
         "n": estimates.n,
@@ -152,15 +181,15 @@ def _points(file: Path, family: Family, names: list[str], windows: str) -> pa.Ta
         "value": _known(estimates.value, estimates.answered),
         "low": _known(estimates.low, estimates.answered),
         "high": _known(estimates.high, estimates.answered),
-        "method": pa.repeat(estimates.method, count),
-        "estimand": pa.repeat(estimates.estimand, count),
+        "method": pa.repeat(estimates.method, moments.groups),
+        "estimand": pa.repeat(estimates.estimand, moments.groups),
         "reason": _reasons(estimates),
     }
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
 def _effects(file: Path, catalog: Catalog, family: Family, names: list[str]) -> pa.Table:
-    cells, moments = _moments(file, "marts.deploy_moments", (*EFFECT_KEY, "side"), names)
+    cells, moments = read_cells(file, "marts.deploy_moments", (*EFFECT_KEY, "side"), names)
     schema = TABLES["deploy_effects"].schema
     if not len(cells):
         return schema.empty_table()

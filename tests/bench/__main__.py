@@ -32,6 +32,7 @@ from tests.bench.judge_kills import judge_kills
 from tests.bench.judges import judges
 from tests.bench.large import history, rebuild, stages
 from tests.bench.measured import Measured
+from tests.bench.points import points
 from tests.bench.queues import queues
 from tests.bench.redaction import redaction
 from tests.bench.review import review
@@ -122,6 +123,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Measured]]] = {
     "review": review,
     "experiments": experiments.compared,
     "experiment_units": experiments.counted,
+    "points": points,
     "series": series,
     "corrected": corrected,
 }
