@@ -34,10 +34,16 @@ class Prior(Entry):
     """What is believed of the relative lift before the data: normal with mean 0 and this standard deviation.
 
     Eppo's .05 by default: 95 % of all changes move a metric by less than 10 %.
+
+    rates       (a, b) of a Beta prior of each variant's rate: where every unit gave one answer, chances and losses come
+                from it
+    negligible  a lift within this of nothing makes no practical difference
     """
 
     sd: float = Field(default=0.05, gt=0, le=1)
     name: str = "sceptical: 19 of 20 changes move it by less than 10 %"
+    rates: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
+    negligible: float = Field(default=0.01, ge=0, lt=1)
 
 
 class Override(Entry):

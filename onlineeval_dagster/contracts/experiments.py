@@ -18,13 +18,16 @@ class ExperimentResult(Contract):
     value, control_value  unadjusted; null exactly when `reason` is set
     difference, low, high  adjusted by the covariates; the interval that holds at this look
     lift, lift_low, lift_high  the same relative to the control's value; null where that cannot be told from nothing
-    method          `t`, `boundary` (group-sequential) or `always_valid`; `level` is its level after sharing alpha
+    method          `t`, `boundary` (group-sequential), `always_valid`, or `score` (two rates of one answer a unit, at a
+                    planned look); `level` is its level after sharing alpha
     p_value         of that method; always-valid ones are the smallest so far
     adjusted_p      over secondary metrics and treatments, by the experiment's `family`; null for other roles and for
                     segments
     counts          of the same rows: found, as the primary won first and nothing of the trust gate failed
     posterior_lift, posterior_low, posterior_high  under the named prior: what a win is worth without its luck
     chance_better, expected_loss  posterior; the loss, as a share, of shipping what is worse
+    loss_if_kept, chance_negligible  posterior: the loss of not shipping what is better, the chance of a lift too small
+                    to matter
     removed         share of the variance that covariates took out
     state           of a guardrail
     shrunk_lift, interaction_p  of a segment: drawn towards all, and whether segments differ at all
@@ -62,7 +65,7 @@ class ExperimentResult(Contract):
     lift_low: Finite | None = None
     lift_high: Finite | None = None
     level: Share
-    method: Literal["t", "boundary", "always_valid"]
+    method: Literal["t", "boundary", "always_valid", "score"]
     p_value: Share | None = None
     adjusted_p: Share | None = None
     posterior_lift: Finite | None = None
@@ -89,6 +92,8 @@ class ExperimentResult(Contract):
     planned_units: Count | None = None
     held: str | None = None
     counts: bool | None = None
+    loss_if_kept: Finite | None = None
+    chance_negligible: Share | None = None
 
     @model_validator(mode="after")
     def _value_or_reason(self) -> Self:

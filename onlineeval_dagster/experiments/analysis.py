@@ -18,6 +18,7 @@ from onlineeval_dagster.experiments.compare import Comparison, compare
 from onlineeval_dagster.experiments.corrected import arm_bias, compare_corrected
 from onlineeval_dagster.experiments.counted import Counted
 from onlineeval_dagster.experiments.guardrails import good_side, guardrail_states
+from onlineeval_dagster.experiments.limits import Limits, Rates, believed, limits
 from onlineeval_dagster.experiments.moments import Arms, Bools, Floats, UnitMoments
 from onlineeval_dagster.experiments.multiplicity import adjusted, gatekept
 from onlineeval_dagster.experiments.rules import Rule, rule_at
@@ -55,6 +56,7 @@ def lines_of(experiment: Experiment, metrics: Mapping[str, Metric]) -> tuple[Lin
 class Analysed:
     """One look. Arrays are (lines, segments, treatments); the first segment is all.
 
+    by_score    where the interval is Miettinen and Nurminen's
     counts      (lines, treatments): secondary findings over all units that count, as the primary won first
     bias_low, bias_high  of people's lines: by how much the judge may favour the treatment; elsewhere NaN
     """
@@ -66,6 +68,7 @@ class Analysed:
     lift_high: Floats
     low: Floats
     high: Floats
+    by_score: Bools
     p_value: Floats
     adjusted_p: Floats
     posterior: Posterior
@@ -98,10 +101,9 @@ def analyse(
     compared = [compare_lines(experiment, metrics, week, weeks[-1].segments) for week in weeks]
     found = compared[-1]
     fraction = fraction_of(found, lines, planned)
-    quantile = rule.quantile(found, fraction)
-    low, high = found.limits(quantile)
-    lift_low, lift_high = found.lift_limits(quantile)
-    p_value = found.p_value()
+    rates = _rates(experiment, weeks[-1], of)
+    told = limits(found, rule, fraction, rates)
+    p_value = told.p_value
     if rule.is_always_valid:
         steps = [always_valid_p(one.z(), fraction_of(one, lines, planned), alpha=1 - rule.level) for one in compared]
         p_value = np.where(found.answered, running(np.stack(steps), axis=0)[-1], np.nan)
@@ -110,17 +112,18 @@ def analyse(
     return Analysed(
         lines=lines,
         rule=rule,
-        found=found,
-        low=low,
-        high=high,
-        lift_low=lift_low,
-        lift_high=lift_high,
+        found=told.found,
+        low=told.low,
+        high=told.high,
+        lift_low=told.lift_low,
+        lift_high=told.lift_high,
+        by_score=told.by_score,
         p_value=p_value,
         adjusted_p=adjusted_p,
-        posterior=posterior(found.lift, found.lift_error, prior_sd=experiment.prior.sd, better=better),
-        states=guardrail_states(lift_low, lift_high, better=better, margin=margin),
+        posterior=believed(_posterior(experiment, found, better), rates, experiment.prior.rates, better=better),
+        states=guardrail_states(told.lift_low, told.lift_high, better=better, margin=margin),
         certain_harm=_certain_harm(rule, found, fraction, better, margin),
-        counts=_counts(experiment, lines, rule, low=low, high=high, better=better, adjusted_p=adjusted_p),
+        counts=_counts(experiment, lines, told, rule, better=better, adjusted_p=adjusted_p),
         bias_low=bias_low,
         bias_high=bias_high,
     )
@@ -150,6 +153,23 @@ def _strata(counted: Counted, column: str) -> Arms:
     """All units, by the values of a segment's column."""
     at = [place for place, (name, _) in enumerate(counted.segments) if name == column]
     return post_stratified(UnitMoments(products=counted.moments.products[:, at]))
+
+
+def _rates(experiment: Experiment, counted: Counted, of: Sequence[Metric]) -> Rates:
+    """Plain rates; what is stratified is none."""
+    base = len(experiment.metrics)
+    is_rate = np.array([metric.kind == "rate" for metric in of[:base]])[:, None] & np.ones(
+        len(counted.segments), dtype=np.bool_
+    )
+    if experiment.stratify_by is not None:
+        is_rate[:, 0] = False
+    control = list(experiment.variants).index(experiment.control_name)
+    return Rates.of(counted.moments, control=control, is_rate=is_rate, lines=len(of))
+
+
+def _posterior(experiment: Experiment, found: Comparison, better: Floats) -> Posterior:
+    prior = experiment.prior
+    return posterior(found.lift, found.lift_error, prior_sd=prior.sd, better=better, negligible=prior.negligible)
 
 
 def fraction_of(found: Comparison, lines: Sequence[Line], planned: Floats) -> Floats:
@@ -193,16 +213,15 @@ def _families(experiment: Experiment, lines: Sequence[Line], p_value: Floats) ->
 def _counts(
     experiment: Experiment,
     lines: Sequence[Line],
+    told: Limits,
     rule: Rule,
     *,
-    low: Floats,
-    high: Floats,
     better: Floats,
     adjusted_p: Floats,
 ) -> Bools:
     """Secondary findings at a look at which the rule may decide, at that look's level."""
     first = next(place for place, line in enumerate(lines) if line.metric == 0 and line.decides)
-    worst, _ = good_side(low[first, 0], high[first, 0], better[first, 0])
+    worst, _ = good_side(told.low[first, 0], told.high[first, 0], better[first, 0])
     with np.errstate(invalid="ignore"):
         won = rule.decides & (worst > 0)
         return gatekept(won, adjusted_p[:, 0], alpha=experiment.alpha if rule.bound is None else 2 * ndtr(-rule.bound))

@@ -94,16 +94,3 @@ def moments_of_units(totals: ArrayLike, cell: ArrayLike, shape: tuple[int, ...])
         for j in range(i, width):
             products[:, i, j] = products[:, j, i] = np.bincount(at, rows[:, i] * rows[:, j], cells)
     return UnitMoments(products=products.reshape(*shape, width, width))
-
-
-def winsorised(y: ArrayLike, d: ArrayLike, quantile: float) -> Floats:
-    """Numerators of units whose value y / d is capped at a quantile of all units, of all arms together.
-
-    >>> winsorised([1, 2, 3, 100], [1, 1, 1, 1], 0.75).tolist()
-    [1.0, 2.0, 3.0, 27.25]
-    """
-    top, bottom = np.asarray(y, dtype=np.float64), np.asarray(d, dtype=np.float64)
-    value = np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
-    if not (bottom > 0).any():
-        return top
-    return np.minimum(value, np.quantile(value[bottom > 0], quantile)) * bottom

@@ -143,7 +143,3 @@ class Traffic:
         *earlier, last = self.by_week
         step = last - (earlier[-1] if earlier else 0.0)
         return last + (weeks - len(self.by_week)) * step
-
-    def weeks_for(self, units: float, *, most: int = 104) -> int | None:
-        """Whole weeks until so many units have come; None where `most` are not enough."""
-        return next((week for week in range(1, most + 1) if self.units(week) >= units), None)

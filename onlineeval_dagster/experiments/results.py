@@ -53,7 +53,7 @@ def results(
                     "experiment_version": experiment.version,
                     "role": _role(experiment, metric),
                     "level": done.rule.level,
-                    "method": _method(done.rule),
+                    "method": "score" if done.by_score[place, s, t] else _method(done.rule),
                     **_numbers(done, (place, s, t)),
                 }
                 if metric in experiment.guardrails:
@@ -110,6 +110,8 @@ def _numbers(done: Analysed, at: tuple[int, int, int]) -> dict[str, Any]:
             "posterior_high": done.posterior.high,
             "chance_better": done.posterior.better,
             "expected_loss": done.posterior.loss_if_shipped,
+            "loss_if_kept": done.posterior.loss_if_kept,
+            "chance_negligible": done.posterior.negligible,
         }
     return told | {name: float(column[at]) for name, column in numbers.items() if np.isfinite(column[at])}
 

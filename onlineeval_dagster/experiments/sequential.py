@@ -60,10 +60,3 @@ def always_valid_p(z: ArrayLike, fraction: ArrayLike, *, alpha: float) -> Floats
 def running(p_values: Floats, *, axis: int = -1) -> Floats:
     """The smallest p so far: what was once proved stays proved. Looks without a number change nothing."""
     return np.minimum.accumulate(np.where(np.isnan(p_values), 1.0, p_values), axis=axis)
-
-
-def intersected(low: Floats, high: Floats, *, axis: int = -1) -> tuple[Floats, Floats]:
-    """The tightest limits so far; NaN until the first number."""
-    lows = np.maximum.accumulate(np.where(np.isnan(low), -np.inf, low), axis=axis)
-    highs = np.minimum.accumulate(np.where(np.isnan(high), np.inf, high), axis=axis)
-    return np.where(np.isinf(lows), np.nan, lows), np.where(np.isinf(highs), np.nan, highs)

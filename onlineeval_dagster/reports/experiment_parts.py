@@ -17,7 +17,12 @@ STATES = {
     "at_risk": "not shown to hold",
     "breach": "broken",
 }
-_METHODS = {"t": "Student's t", "boundary": "group-sequential boundary", "always_valid": "confidence sequence"}
+_METHODS = {
+    "t": "Student's t",
+    "boundary": "group-sequential boundary",
+    "always_valid": "confidence sequence",
+    "score": "Miettinen and Nurminen's, as every unit gave one answer,",
+}
 _SAID_BY = {"counted": "counted", "judge": "AI reviewer", "people": "people"}
 
 Rows = Sequence[ExperimentResult]
@@ -61,7 +66,7 @@ def planned_part(experiment: Experiment, whole: Rows, planned: int | None) -> Pa
 def primary_part(experiment: Experiment, metrics: Metrics, whole: Rows) -> Part:
     """Every line of the primary metric, the one that decides marked."""
     heads = ("variant", "by", "control", "treatment", "lift", "likely range", "p", "least found", "chance better",
-             "loss if worse", "noise", "variance taken out")  # fmt: skip
+             "loss if worse", "loss if not shipped", "too small to matter", "noise", "variance taken out")  # fmt: skip
     lines = [
         (
             row.variant,
@@ -70,7 +75,8 @@ def primary_part(experiment: Experiment, metrics: Metrics, whole: Rows) -> Part:
             "" if row.p_value is None else _p(row.p_value),
             _least_found(experiment, row),
             chance(row),
-            "" if row.expected_loss is None else f"{100 * row.expected_loss:.2f} %",
+            *("" if loss is None else f"{100 * loss:.2f} %" for loss in (row.expected_loss, row.loss_if_kept)),
+            "" if row.chance_negligible is None else f"{100 * row.chance_negligible:.0f} %",
             "" if row.noise is None else f"± {100 * row.noise:.1f} %",
             "" if row.removed is None else f"{100 * row.removed:.0f} %",
         )
@@ -216,13 +222,23 @@ def computed_part(experiment: Experiment, row: ExperimentResult) -> Part:
                 if experiment.stratify_by
                 else ""
             ),
-            f"Prior of the lift: normal around 0, sd {100 * experiment.prior.sd:.0f} % ({experiment.prior.name}).",
+            f"Prior of the lift: normal around 0, sd {100 * experiment.prior.sd:.0f} % ({experiment.prior.name}). Too "
+            f"small to matter: within {100 * experiment.prior.negligible:g} %." + _of_rates(experiment),
             f"Left out: {row.several or 0:,} {experiment.unit}s that met several variants. Capped: "
             + ("nothing." if experiment.winsorise == 1 else f"means at the {100 * experiment.winsorise:g} % quantile."),
             "Noise: the lift that one in twenty of 1,000 re-splits of the same units reaches; seeds are fixed.",
             f"Definition {row.experiment_version}; numbers up to {row.as_of:%Y-%m-%d %H:%M} UTC. "
             "docs/experiments.md has the formulas and their simulated error rates.",
         ),
+    )
+
+
+def _of_rates(experiment: Experiment) -> str:
+    if experiment.prior.rates is None:
+        return ""
+    a, b = experiment.prior.rates
+    return (
+        f" Where every {experiment.unit} gave one answer, chances and losses are by a Beta({a:g}, {b:g}) of each rate."
     )
 
 

@@ -15,7 +15,7 @@ from onlineeval_dagster.experiments.compare import (
     TOO_FEW_UNITS,
     compare,
 )
-from onlineeval_dagster.experiments.moments import UnitMoments, moments_of_units, winsorised
+from onlineeval_dagster.experiments.moments import UnitMoments, moments_of_units
 from onlineeval_dagster.experiments.strata import post_stratified
 from tests.experiments.worlds import moments, units
 
@@ -181,12 +181,6 @@ def test_what_cannot_be_compared_says_why() -> None:
         assert found.reason[0] == why
         assert np.isnan(found.difference[0]) and not found.answered[0]
     assert compare(of([[1.0, 2.0] * 10] * 2), needed=21).reason[0] == TOO_FEW_UNITS
-
-
-def test_a_cap_is_that_of_all_arms_together() -> None:
-    y, d = np.array([1.0, 2.0, 30.0, 0.0]), np.array([1.0, 1.0, 1.0, 0.0])
-    assert winsorised(y, d, 1.0).tolist() == y.tolist()
-    assert winsorised(y, d, 0.5).tolist() == [1.0, 2.0, 2.0, 0.0]
 
 
 def test_post_stratification_is_the_regression_on_strata_and_takes_out_their_noise() -> None:

@@ -14,7 +14,7 @@ from onlineeval_dagster.experiments.bayes import learnt_prior, posterior, rates_
 from onlineeval_dagster.experiments.guardrails import STATES, guardrail_states
 from onlineeval_dagster.experiments.health import imbalance, ratio_p, resplit, sequential_ratio_p
 from onlineeval_dagster.experiments.multiplicity import adjusted, gatekept
-from onlineeval_dagster.experiments.rates import restricted, score_limits, score_z
+from onlineeval_dagster.experiments.rates import ratio_z, restricted, score_lift_limits, score_limits, score_z
 from onlineeval_dagster.experiments.segments import shrunken
 from tests.experiments.worlds import moments
 
@@ -53,6 +53,35 @@ def test_swapping_arms_or_counting_failures_mirrors_the_score(found: tuple[int, 
     z = float(score_z(a, m, b, n, gap))
     assert float(score_z(b, n, a, m, -gap)) == pytest.approx(-z, rel=1e-6, abs=1e-6)
     assert float(score_z(m - a, m, n - b, n, -gap)) == pytest.approx(-z, rel=1e-6, abs=1e-6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(counts, st.floats(0.2, 5))
+def test_a_ratio_of_rates_is_scored_at_its_greatest_likelihood(found: tuple[int, int, int, int], theta: float) -> None:
+    a, m, b, n = (float(value) for value in found)
+
+    def cost(p2: float) -> float:
+        return -float(stats.binom.logpmf(a, m, min(theta * p2, 1)) + stats.binom.logpmf(b, n, p2))
+
+    best = minimize_scalar(cost, bounds=(0, min(1, 1 / theta)), method="bounded", options={"xatol": 1e-12})
+    p1, p2 = theta * best.x, best.x
+    variance = (p1 * (1 - p1) / m + theta**2 * p2 * (1 - p2) / n) * (m + n) / (m + n - 1)
+    if variance > 1e-3:
+        assert float(ratio_z(a, m, b, n, theta)) == pytest.approx((a / m - theta * b / n) / variance**0.5, abs=1e-3)
+    assert float(ratio_z(a, m, b, n, 1.0)) == pytest.approx(float(score_z(a, m, b, n)), abs=1e-9)
+    assert float(ratio_z(b, n, a, m, 1 / theta)) == pytest.approx(-float(ratio_z(a, m, b, n, theta)), abs=1e-6)
+
+
+def test_score_intervals_of_a_lift_cover_where_normal_ones_do_not() -> None:
+    rng = np.random.default_rng(12)
+    a, b = rng.binomial(80, 0.9, 4_000), rng.binomial(80, 0.95, 4_000)
+    low, high = score_lift_limits(a, 80, b, 80)
+    assert ((low <= 0.9 / 0.95 - 1) & (high >= 0.9 / 0.95 - 1)).mean() == pytest.approx(0.95, abs=0.012)
+    bottom, top = score_limits(a, 80, b, 80)
+    assert ((low <= 0) == (bottom <= 0)).all() and ((high >= 0) == (top >= 0)).all(), "of nothing both say the same"
+    low, high = score_lift_limits([80, 3], [80, 80], [80, 0], [80, 80])
+    assert -0.06 < low[0] < 0 < high[0] < 0.06, "all alike: a number, and how little can be told"
+    assert np.isnan(low[1]) and np.isnan(high[1]), "a control that never succeeds has no lift"
 
 
 def test_a_posterior_is_the_textbooks() -> None:

@@ -80,8 +80,6 @@ def test_answers_of_one_user_are_alike() -> None:
 def test_units_come_back_and_weeks_are_counted_in_new_ones() -> None:
     traffic = Traffic(by_week=(2_400.0, 3_400.0, 4_000.0))
     assert [traffic.units(week) for week in (1, 3, 5)] == [2_400, 4_000, 5_200]
-    assert traffic.weeks_for(4_500) == 4
-    assert Traffic(by_week=(100.0, 100.0)).weeks_for(200) is None
 
 
 def test_reaches_are_the_documented_ones() -> None:

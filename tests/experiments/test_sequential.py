@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from onlineeval_dagster.experiments.sequential import (
     always_valid_p,
     boundary,
-    intersected,
     one_sided_boundary,
     running,
     tuned,
@@ -110,9 +109,6 @@ def test_a_look_after_every_unit_errs_no_more_often_than_told() -> None:
 def test_what_was_once_proved_stays_proved() -> None:
     p = np.array([np.nan, 0.3, 0.01, np.nan, 0.5])
     assert running(p).tolist() == [1.0, 0.3, 0.01, 0.01, 0.01]
-    low, high = intersected(np.array([np.nan, -2.0, -1.0, -3.0]), np.array([np.nan, 5.0, 6.0, 4.0]))
-    assert np.isnan(low[0]) and low[1:].tolist() == [-2, -1, -1]
-    assert high[1:].tolist() == [5, 5, 4]
 
 
 def test_the_published_plan_of_wald_is_reproduced() -> None:

@@ -8,12 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from onlineeval_dagster.catalog.experiment_file import Experiment, Override
+from onlineeval_dagster.catalog.experiment_file import Experiment, Override, Prior
 from onlineeval_dagster.catalog.load import load_catalog
 from onlineeval_dagster.contracts.events import Exposure
 from onlineeval_dagster.contracts.experiments import ExperimentResult
+from onlineeval_dagster.experiments.bayes import rates_posterior
 from onlineeval_dagster.experiments.counted import Counted
 from onlineeval_dagster.experiments.gate import may_ship
+from onlineeval_dagster.experiments.rates import score_lift_limits
 from onlineeval_dagster.experiments.results import results
 from onlineeval_dagster.experiments.stage import analyse_weeks, latest_results, week_ends
 from onlineeval_dagster.experiments.totals import count_units
@@ -25,7 +27,8 @@ from tests.experiments.facts import START, midnight, write_facts
 from tests.worlds import lake_of, settings_at
 
 PACKAGED = load_catalog(PACKAGED_CATALOG)
-METRICS = PACKAGED.metrics.metrics | {"pasted": PACKAGED.metrics.metrics["copied"]}
+COPIED = PACKAGED.metrics.metrics["copied"]
+METRICS = PACKAGED.metrics.metrics | {"pasted": COPIED, "always": COPIED.model_copy(update={"numerator": "true"})}
 CATALOG = replace(PACKAGED, metrics=PACKAGED.metrics.model_copy(update={"metrics": METRICS}))
 TONE = Experiment.model_validate(
     {
@@ -119,6 +122,42 @@ def test_strata_take_out_what_a_segment_explains_and_the_page_says_so(world: tup
     assert both[1].outcome == "ship"
     page = build_page("tone", plain.model_copy(update={"stratify_by": "device"}), METRICS, rows[1])
     assert any("within each device" in line for part in page.parts for line in part.lines)
+
+
+@pytest.fixture(scope="module")
+def sessions(world: tuple[Path, pa.Table]) -> tuple[Path, pa.Table]:
+    """The same answers, one a session."""
+    file, exposures = world
+    with connection(file) as warehouse:
+        warehouse.register("users", exposures)
+        return file, warehouse.sql(
+            "select users.* replace (session_id as unit_id, 'session' as unit, facts.occurred_at as occurred_at) "
+            "from marts.response_facts as facts join users on unit_id = user_id where facts.day >= date '2026-11-02'"
+        ).to_arrow_table()
+
+
+def test_rates_of_one_answer_a_unit_are_two_binomials(sessions: tuple[Path, pa.Table]) -> None:
+    one = TONE.model_copy(update={"unit": "session", "covariates": (), "secondary": ("always",)})
+    told, always = (of(analysed(*sessions, one=one), metric) for metric in ("copied", "always"))
+    assert (told.method, of(analysed(*sessions, one=one), "latency").method) == ("score", "t")
+    yes, control_yes = round(told.value * told.units), round(told.control_value * told.control_units)  # type: ignore[operator]
+    low, high = score_lift_limits(yes, told.units, control_yes, told.control_units, critical=2.241403)
+    assert (told.lift_low, told.lift_high) == pytest.approx((float(low), float(high)), abs=1e-6)
+    assert (always.value, always.lift, always.reason) == (1.0, 0.0, None), "all successes: a number, and its limits"
+    assert always.lift_low is not None and -0.02 < always.lift_low < 0
+    early = of(analysed(*sessions, one=one, weeks=1), "always")
+    assert early.value is None and early.reason is not None, "a confidence sequence needs both outcomes"
+    users = of(analysed(*sessions, one=TONE), "copied")
+    assert users.method == "t"
+    flat = one.model_copy(update={"prior": Prior(rates=(1, 1))})
+    chances = rates_posterior(control_yes, told.control_units, yes, told.units)
+    believed = of(analysed(*sessions, one=flat), "copied")
+    assert believed.chance_better == pytest.approx(float(chances.higher))
+    assert believed.expected_loss == pytest.approx(float(chances.loss_of_second) / told.control_value)  # type: ignore[operator]
+    assert told.chance_better != believed.chance_better
+    page = build_page("tone", flat, METRICS, analysed(*sessions, one=flat))
+    told_lines = " ".join(page.parts[-1].lines)
+    assert "Miettinen and Nurminen" in told_lines and "Beta(1, 1)" in told_lines
 
 
 def test_units_that_did_not_fit_at_the_end_of_a_day_are_told_for_ever(world: tuple[Path, pa.Table]) -> None:
