@@ -17,6 +17,7 @@ Segment = Literal["app", "device", "location", "language", "new_user", "model"]
 
 Design = Literal["hybrid", "fixed", "group_sequential", "always_valid"]
 Family = Literal["bh", "by", "holm", "bonferroni"]
+Quantile = Annotated[float, Field(ge=0.01, le=0.99)]
 Margin = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -65,6 +66,7 @@ class Experiment(Entry):
     spending    of a group-sequential design, how its looks share alpha
     family      how the p-values of the secondary metrics are adjusted: false discoveries (`bh`; `by` under any
                 dependence) or any false one (`holm`, `bonferroni`); they count once the primary won
+    quantiles   of these metrics the quantile of answers is compared, not the mean: { latency = 0.95 }
     covariates  metrics measured before a unit's exposure, that adjust for what it brought along
     stratify_by  one of `segments`, within whose values the arms are compared (post-stratification)
     winsorise   quantile at which a unit's value of a `mean` is capped, over all arms together; 1 caps nothing
@@ -90,6 +92,7 @@ class Experiment(Entry):
     secondary: tuple[Name, ...] = ()
     family: Family = "bh"
     guardrails: dict[Name, Guardrail] = Field(default_factory=dict)
+    quantiles: dict[Name, Quantile] = Field(default_factory=dict)
     covariates: tuple[Name, ...] = ()
     segments: tuple[Segment, ...] = ()
     stratify_by: Segment | None = None
@@ -119,6 +122,8 @@ class Experiment(Entry):
                 f"{', '.join(self.segments) or 'none'}"
             )
         roles = [self.primary, *self.secondary, *self.guardrails]
+        if strange := next((name for name in self.quantiles if name not in roles), None):
+            raise ValueError(f"quantiles names {strange}, which has no role; make it primary, secondary or a guardrail")
         if twice := next((name for name in roles if roles.count(name) > 1), None):
             raise ValueError(f"{twice} has two roles; a metric is the primary, secondary or a guardrail")
         return self
@@ -177,6 +182,7 @@ def load_experiments(folder: Path, metrics: Mapping[str, Any]) -> Experiments:
                     f"there are {', '.join(metrics)}"
                 )
         _check_directions(name, one, metrics)
+        _check_quantiles(name, one, metrics)
     return found
 
 
@@ -186,4 +192,14 @@ def _check_directions(name: str, one: Experiment, metrics: Mapping[str, Any]) ->
             raise CatalogError(
                 f"{FILE}: experiments.{name} decides on {role!r}, which has no better direction in metrics.toml; "
                 'give it direction = "up" or "down", or make it secondary'
+            )
+
+
+def _check_quantiles(name: str, one: Experiment, metrics: Mapping[str, Any]) -> None:
+    for role in one.quantiles:
+        if metrics[role].kind != "mean" or metrics[role].judge is not None:
+            what = "an AI reviewer's" if metrics[role].judge is not None else "a rate"
+            raise CatalogError(
+                f"{FILE}: experiments.{name}.quantiles names {role!r}, which is {what}; quantiles are of metrics with "
+                f'kind = "mean" and no judge, such as latency; leave {role} out'
             )

@@ -42,8 +42,11 @@ class Layout:
     def of(cls, catalog: Catalog, experiment: Experiment, sums: Sums) -> "Layout":
         metrics, judged = catalog.metrics.metrics, judged_metrics(catalog, experiment)
         pairs = dict(zip(experiment.metrics, sums.metrics, strict=True))
-        # A rate has no long tail, and no cap.
-        is_capped = {name: experiment.winsorise < 1 and metrics[name].kind == "mean" for name in pairs}
+        # A rate has no long tail, and no cap; neither has a quantile.
+        is_capped = {
+            name: experiment.winsorise < 1 and metrics[name].kind == "mean" and name not in experiment.quantiles
+            for name in pairs
+        }
         past = tuple(column for pair in sums.covariates for column in pair)
         indicators = (f"{one}_{place}" for place in range(len(judged)) for one in ("is_labelled", "is_judged"))
         capped = tuple((f"{name} capped", *pairs[name]) for name in pairs if is_capped[name])

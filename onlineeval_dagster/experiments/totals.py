@@ -13,6 +13,7 @@ from onlineeval_dagster.catalog.metrics_file import Metric
 from onlineeval_dagster.experiments import unit_sql
 from onlineeval_dagster.experiments.counted import Counted, judged_metrics
 from onlineeval_dagster.experiments.looks import NEVER, Found, Layout, UnitGroup
+from onlineeval_dagster.experiments.quantiles import fewest_sql, marks_sql
 from onlineeval_dagster.warehouse.duckdb import connection
 
 PAST = timedelta(days=28)
@@ -59,6 +60,12 @@ def count_units(
         warehouse.register("people", labels)
         warehouse.execute(unit_sql.units_sql(catalog, experiment), {**given, "name": name, "skew": SKEW})
         read = {**given, "past": start - PAST}
+        if experiment.quantiles:
+            facts = unit_sql.facts_sql(catalog, experiment, marked=False)
+            numbers = unit_sql.marked_numbers(catalog, experiment)
+            fewest = warehouse.execute(fewest_sql(facts, numbers), read).fetchone()
+            least = dict(zip(numbers, fewest or (), strict=True))
+            warehouse.execute(marks_sql(facts, numbers, experiment.quantiles, least), read)
         warehouse.execute(unit_sql.daily_sql(catalog, experiment, sums), read)
         labelled = [
             warehouse.sql(unit_sql.labelled_sql(catalog, experiment, *judged), params=read).to_arrow_table()

@@ -14,6 +14,7 @@ from onlineeval_dagster.catalog.experiment_file import Experiment
 from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.catalog.metrics_file import Metric
+from onlineeval_dagster.experiments.quantiles import number_at
 from onlineeval_dagster.lake.scan import literals
 from onlineeval_dagster.warehouse.duckdb import column_of
 
@@ -55,11 +56,18 @@ def sums_of(catalog: Catalog, experiment: Experiment) -> Sums:
     def column(expression: str) -> str:
         return names.setdefault(expression, f"t_{len(names)}")
 
+    def quantile(name: str) -> tuple[str, str]:
+        metric, when = catalog.metrics.metrics[name], f"is_after and q_{name} is not null"
+        number = number_at(name, experiment.quantiles[name], number_of(metric))
+        return column(_total(catalog, metric, when, number)), column(_total(catalog, metric, when, "1"))
+
     def pair(name: str, when: str) -> tuple[str, str]:
         metric = catalog.metrics.metrics[name]
-        return column(_total(catalog, metric, when, "y")), column(_total(catalog, metric, when, "d"))
+        return column(_total(catalog, metric, when, number_of(metric))), column(_total(catalog, metric, when, "1"))
 
-    metrics = tuple(pair(name, "is_after") for name in experiment.metrics)
+    metrics = tuple(
+        pair(name, "is_after") if name not in experiment.quantiles else quantile(name) for name in experiment.metrics
+    )
     covariates = tuple(pair(name, "not is_after") for name in experiment.covariates)
     judges = tuple(
         (column(_states(judge, "failed")), column(_states(judge, "failed", "done")))
@@ -74,12 +82,12 @@ def _states(judge: Judge, *states: str) -> str:
     return f"count(*) filter (where is_after and {column_of(judge.name)}_state in ({literals(states)}))::double"
 
 
-def _total(catalog: Catalog, metric: Metric, when: str, kind: str) -> str:
-    """A unit's numerator (`y`) or denominator (`d`), each answer weighted by 1 / its chance to have been judged."""
+def _total(catalog: Catalog, metric: Metric, when: str, number: str) -> str:
+    """A unit's total of `number` (1 of its denominator), each answer weighted by 1 / its chance to have been judged."""
     counts = [when, *counting(catalog, metric)]
     judge = judge_of(catalog, metric)
     weight = "1" if judge is None else f"(1 / {column_of(judge.name)}_probability)"
-    what = f"{weight} * {number_of(metric)}" if kind == "y" else weight
+    what = weight if number == "1" else f"{weight} * {number}"
     return f"coalesce(sum({what}) filter (where {' and '.join(counts)}), 0)::double"
 
 
@@ -127,13 +135,25 @@ from firsts
 """
 
 
-def facts_sql(catalog: Catalog, experiment: Experiment) -> str:
-    """Answers of units with one row each: `unit_no`, `is_after`, `day_no` since the start."""
+def marked_numbers(catalog: Catalog, experiment: Experiment) -> dict[str, tuple[str, str]]:
+    """Number and condition of an answer, by metric that is compared by a quantile."""
+    known = catalog.metrics.metrics
+    return {
+        name: (number_of(known[name]), " and ".join(["is_after", *counting(catalog, known[name])]))
+        for name in experiment.quantiles
+    }
+
+
+def facts_sql(catalog: Catalog, experiment: Experiment, *, marked: bool = True) -> str:
+    """Answers of units with one row each: `unit_no`, `is_after`, `day_no` since the start, the arm's `marks`."""
+    has_marks = marked and experiment.quantiles
     return f"""
 facts as (
     select
         answers.*,
         units.unit_no,
+        units.arm,
+        {"marks.* exclude (arm)," if has_marks else ""}
         answers.occurred_at >= units.met_at as is_after,
         -- What came before a unit's exposure is known on the day of its exposure.
         greatest({_DAY_OF.format(at="answers.occurred_at")}, units.met_day)::int as day_no
@@ -146,6 +166,7 @@ facts as (
     ) as answers
     join (select * from units where unit = '{experiment.unit}') as units
         on answers.{experiment.unit}_id = units.unit_id
+    {"join marks on units.arm = marks.arm" if has_marks else ""}
 )"""
 
 

@@ -45,6 +45,7 @@ def build_page(
     name: str, experiment: Experiment, metrics: Metrics, rows: Rows, *, path: Sequence[PathPoint] = ()
 ) -> ExperimentPage:
     """The page of one week; rows are those of the experiment with one `as_of`, and there is one at least."""
+    metrics = _titled(experiment, metrics)
     whole = [row for row in rows if row.slice == "all"]
     decided = [row for row in whole if row.outcome is not None]
     deciding = [row for row in whole if row.decides]
@@ -67,6 +68,17 @@ def build_page(
         ),
         path=tuple(path),
     )
+
+
+def _titled(experiment: Experiment, metrics: Metrics) -> Metrics:
+    """Titles that say which number of answers is compared, where it is not the mean."""
+    said = {
+        name: metrics[name].model_copy(
+            update={"title": f"{metrics[name].title} ({100 * level:g} % of answers are below)"}
+        )
+        for name, level in experiment.quantiles.items()
+    }
+    return {**metrics, **said}
 
 
 def _sentence(experiment: Experiment, row: ExperimentResult) -> str:
