@@ -40,7 +40,7 @@ def compare_corrected(
 
     value, users = each.value.reshape(shape), moments.users.astype(np.float64).reshape(shape)
     variance = np.square(each.error, dtype=np.float64).reshape(shape)
-    alone = _label_variance(moments).reshape(shape) * users / np.maximum(users - 2, 1)
+    alone = label_variance(moments).reshape(shape) * users / np.maximum(users - 2, 1)
     part, base = variance[..., others], variance[..., [control]]
     with np.errstate(divide="ignore", invalid="ignore"):
         degrees = (part + base) ** 2 / (part**2 / (users[..., others] - 2) + base**2 / (users[..., [control]] - 2))
@@ -85,7 +85,7 @@ def arm_bias(
     return np.where(enough, middle - half, np.nan), np.where(enough, middle + half, np.nan)
 
 
-def _label_variance(moments: LabelMoments) -> Floats:
+def label_variance(moments: LabelMoments) -> Floats:
     """Of the labels' own mean, without the judge."""
     c, d = moments.sums[:, _LABELLED], moments.sums[:, _LABEL]
     products = moments.products
@@ -98,5 +98,5 @@ def _rarer(moments: LabelMoments) -> Floats:
     """Effective labels of the rarer kind."""
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = moments.sums[:, _LABEL] / moments.sums[:, _LABELLED]
-        effective = np.nan_to_num(rate * (1 - rate) / _label_variance(moments))
+        effective = np.nan_to_num(rate * (1 - rate) / label_variance(moments))
     return effective * np.minimum(np.nan_to_num(rate), 1 - np.nan_to_num(rate))

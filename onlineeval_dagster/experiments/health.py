@@ -87,6 +87,17 @@ class Splits:
         return int((self.p_values < 0.05).sum())
 
     @property
+    def uniform_p(self) -> float:
+        """Kolmogorov and Smirnov's chance of p-values this far from uniform (asymptotic)."""
+        from scipy.special import kolmogorov
+
+        p, n = np.sort(self.p_values), len(self.p_values)
+        if n == 0:
+            return 1.0
+        far = max((np.arange(1, n + 1) / n - p).max(), (p - np.arange(n) / n).max())
+        return float(kolmogorov(far * n**0.5))
+
+    @property
     def is_sound(self) -> bool:
         """Whether p < .05 came up as often as it should: within the 99 % band of the binomial."""
         from scipy.stats import binom

@@ -6,15 +6,21 @@ Each way out is the same computation with one thing changed, so that the ways ca
 from dataclasses import dataclass
 from math import prod
 
+from scipy.special import ndtr
+
 from onlineeval_dagster.catalog.experiment_file import Experiment
 from onlineeval_dagster.contracts.estimates import NotEnough
+from onlineeval_dagster.experiments.bayes import posterior
 from onlineeval_dagster.experiments.power import (
     Look,
+    exaggeration,
     false_wins,
+    label_spread,
     least_lift,
     needed_to_pass,
     needed_units,
     passes,
+    reach,
 )
 from onlineeval_dagster.experiments.seen import Seen, SeenMetric
 
@@ -45,6 +51,16 @@ class PlannedGuardrail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PeoplesRow:
+    """What people's row finds with so many labels an arm: corrected judge, labels alone, and with twice the labels."""
+
+    labels: float
+    least_lift: float
+    of_labels_alone: float
+    with_twice: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The plan of one experiment. Lifts are relative to the control, units are distinct ones of an arm."""
 
@@ -57,14 +73,22 @@ class Plan:
     all_pass: float | None
     instead: tuple[Way, ...]
     false_wins: float
+    exaggeration: float
+    chance_by_prior: float
+    people: PeoplesRow | NotEnough | None
 
     @property
     def is_enough(self) -> bool:
         return self.least_lift <= self.wanted_lift
 
 
-def plan(experiment: Experiment, seen: Seen, *, wanted_lift: float) -> Plan | NotEnough:
-    """For the smallest relative lift that is worth knowing. NotEnough where the primary metric has no past."""
+def plan(
+    experiment: Experiment, seen: Seen, *, wanted_lift: float, labels_a_week: float | None = None
+) -> Plan | NotEnough:
+    """For the smallest relative lift that is worth knowing. NotEnough where the primary metric has no past.
+
+    labels_a_week: the budget of human checks of all arms; as many as there were by default
+    """
     primary = seen.metrics[experiment.primary]
     if isinstance(primary, NotEnough):
         return primary
@@ -74,6 +98,7 @@ def plan(experiment: Experiment, seen: Seen, *, wanted_lift: float) -> Plan | No
     guardrails = _guardrails(experiment, seen)
     chances = [one.passes for one in guardrails if one.testable and one.passes is not None]
     known = all(one.passes is not None for one in guardrails if one.testable)
+    power = base.power_at(control, treatment, look)
     return Plan(
         units=treatment,
         least_lift=base.least(look=look),
@@ -85,7 +110,43 @@ def plan(experiment: Experiment, seen: Seen, *, wanted_lift: float) -> Plan | No
         guardrails=guardrails,
         all_pass=prod(chances) if known else None,
         instead=tuple(_ways(base, look)),
-        false_wins=false_wins(power=base.power_at(control, treatment, look), prior=0.1, alpha=base.alpha),
+        false_wins=false_wins(power=power, prior=0.1, alpha=base.alpha),
+        exaggeration=exaggeration(power, alpha=base.alpha),
+        chance_by_prior=_chance_by_prior(base, base.error(control, treatment)),
+        people=_people(base, look, labels_a_week),
+    )
+
+
+def _chance_by_prior(base: "_Asked", error: float) -> float:
+    """Where the data say exactly the wanted lift."""
+    return float(posterior(base.lift, error, prior_sd=base.experiment.prior.sd).better)
+
+
+def _people(base: "_Asked", look: Look, labels_a_week: float | None) -> PeoplesRow | NotEnough | None:
+    """By labels, which are shared over the arms as the units are; judged answers come at the rate that was seen."""
+    experiment, people = base.experiment, base.seen.people
+    if people is None or isinstance(people, NotEnough):
+        return people
+    weeks = experiment.weeks
+    labels = weeks * (people.labels / base.seen.weeks if labels_a_week is None else labels_a_week)
+    shares = (
+        experiment.variants[experiment.control_name],
+        min(experiment.variants[arm] for arm in experiment.treatments),
+    )
+
+    def least(labels: float, correlation: float) -> float:
+        judged = max(weeks * people.judged / base.seen.weeks, labels)
+        spread = label_spread(people.spread, labelled=labels, judged=judged, correlation=correlation)
+        control, treatment = (share * judged for share in shares)
+        return least_lift(
+            spread, control=control, treatment=treatment, look=look, alpha=base.alpha, power=experiment.power
+        )
+
+    return PeoplesRow(
+        labels=labels * shares[1],
+        least_lift=least(labels, people.correlation),
+        of_labels_alone=least(labels, 0.0),
+        with_twice=least(2 * labels, people.correlation),
     )
 
 
@@ -132,12 +193,11 @@ class _Asked:
         return None
 
     def power_at(self, control: float, treatment: float, look: Look) -> float:
-        from scipy.special import ndtr
+        return float(ndtr(self.lift / self.error(control, treatment) - reach(look, alpha=self.alpha)))
 
-        from onlineeval_dagster.experiments.power import reach
-
-        error = self.primary.spread * ((1 - self.primary.removed) * (1 / control + 1 / treatment)) ** 0.5
-        return float(ndtr(self.lift / error - reach(look, alpha=self.alpha)))
+    def error(self, control: float, treatment: float) -> float:
+        """Of the lift."""
+        return self.primary.spread * ((1 - self.primary.removed) * (1 / control + 1 / treatment)) ** 0.5
 
     def _units(self, weeks: int, arms: int | None) -> tuple[float, float]:
         if arms is None:

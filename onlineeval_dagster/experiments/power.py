@@ -110,7 +110,7 @@ def exaggeration(power: float, *, alpha: float = 0.05) -> float:
     [2.3, 1.1]
     """
     edge = float(ndtri(1 - alpha / 2))
-    effect = edge + float(ndtri(power))
+    effect = edge + float(ndtri(min(power, 1 - 1e-12)))
     upper, lower = ndtr(effect - edge), ndtr(-effect - edge)
     density = np.exp(-0.5 * np.array([edge - effect, edge + effect]) ** 2) / np.sqrt(2 * np.pi)
     size = effect * upper + density[0] - effect * lower + density[1]

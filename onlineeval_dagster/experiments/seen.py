@@ -8,15 +8,21 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from onlineeval_dagster.catalog.experiment_file import Experiment
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.estimates import NotEnough
 from onlineeval_dagster.experiments.compare import compare
+from onlineeval_dagster.experiments.corrected import label_variance
+from onlineeval_dagster.experiments.counted import Counted
+from onlineeval_dagster.experiments.health import Splits
 from onlineeval_dagster.experiments.moments import D, Floats, UnitMoments, Y
 from onlineeval_dagster.experiments.power import Traffic
-from onlineeval_dagster.experiments.totals import count_units
+from onlineeval_dagster.experiments.totals import NO_LABELS, count_units
+from onlineeval_dagster.experiments.trust import resplits
 from onlineeval_dagster.lake.scan import literals
+from onlineeval_dagster.review.prediction_powered import NEEDED_LABELS, corrected_means
 from onlineeval_dagster.warehouse.duckdb import query
 
 MOST_WEEKS = 4
@@ -33,16 +39,42 @@ class SeenMetric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeenPeople:
+    """Of a judged primary metric: what a label is worth.
+
+    labels       audit labels in the weeks looked back on; judged: answers that the judge scored
+    spread       standard deviation of a label's influence, as a share of the value, clustering in it
+    correlation  of a judge's score with people's, as far as the correction can use it
+    """
+
+    labels: int
+    judged: float
+    spread: float
+    correlation: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """weeks: how far back was looked. A metric without enough answers has its reason."""
+    """weeks: how far back was looked. A metric without enough answers has its reason.
+
+    splits  of each metric: all units split by a coin, again and again (A/A)
+    people  of a judged primary; None of one that is counted
+    """
 
     weeks: int
     traffic: Traffic
     metrics: dict[str, SeenMetric | NotEnough]
+    splits: dict[str, Splits]
+    people: SeenPeople | NotEnough | None
 
 
-def look_back(file: Path, catalog: Catalog, experiment: Experiment, *, now: datetime) -> Seen | NotEnough:
-    """The last whole weeks that have answers, four at most, and what their units had done before."""
+def look_back(
+    file: Path, catalog: Catalog, experiment: Experiment, *, now: datetime, labels: pa.Table = NO_LABELS
+) -> Seen | NotEnough:
+    """The last whole weeks that have answers, four at most, and what their units had done before.
+
+    labels: of the audits of these weeks, as `stage.labels_of` reads them.
+    """
     monday = now.date() - timedelta(days=now.date().weekday())
     until = datetime.combine(monday, time(), tzinfo=UTC)
     weeks = _weeks_with_answers(file, catalog, until) if file.exists() else 0
@@ -57,14 +89,37 @@ def look_back(file: Path, catalog: Catalog, experiment: Experiment, *, now: date
             "variants": {"first": 0.5, "second": 0.5},
             "control": None,
             "segments": (),
+            "stratify_by": None,
         }
     )
     asked = _EXPOSED.format(key=_KEY[experiment.unit], environments=literals(catalog.sampling.environments))
     exposures = query(file, asked, {"start": start, "until": until})
-    counted = count_units(file, catalog, "past", past, exposures, looks=[until])[0]
+    counted = count_units(file, catalog, "past", past, exposures, looks=[until], labels=labels)[0]
     metrics = {name: _metric(counted.moments, place) for place, name in enumerate(experiment.metrics)}
     traffic = _traffic(exposures.column("occurred_at").to_numpy(), start, weeks)
-    return Seen(weeks=weeks, traffic=traffic, metrics=metrics)
+    splits = {name: one[0] for name, one in zip(experiment.metrics, resplits(past, counted), strict=True)}
+    is_judged = catalog.metrics.metrics[experiment.primary].judge is not None
+    people = _people(counted) if is_judged else None
+    return Seen(weeks=weeks, traffic=traffic, metrics=metrics, splits=splits, people=people)
+
+
+def _people(counted: Counted) -> SeenPeople | NotEnough:
+    """Of the first judged metric, which the primary is; both arms of the coin together."""
+    arms = len(counted.units)
+    both = counted.people.take(np.array([0])) + counted.people.take(np.array([1]))
+    found = corrected_means(both)
+    if not found.answered[0]:
+        return NotEnough(have=int(both.labels[0]), needed=NEEDED_LABELS, reason=str(found.reason[0]))
+    alone = float(label_variance(both)[0])
+    failed, given = (float(counted.judging.products[0, 0, :arms, 0, at].sum()) for at in (1, 2))
+    few = float(both.labels[0]) / max(given - failed, 1.0)
+    used = (1 - float(found.error[0]) ** 2 / alone) / max(1 - few, 1e-9)
+    return SeenPeople(
+        labels=int(both.labels[0]),
+        judged=given - failed,
+        spread=float(np.sqrt(alone * both.labels[0]) / abs(found.value[0])),
+        correlation=float(np.sqrt(np.clip(used, 0, 1))),
+    )
 
 
 def _metric(moments: UnitMoments, place: int) -> SeenMetric | NotEnough:

@@ -61,7 +61,7 @@ def _week(
     if not len(told):
         return [], []
     looks = [start + number * DAY_LONG for number in range(1, 7 * week + 1)]
-    labels = _labels(lake, catalog, experiment, until=looks[-1].date())
+    labels = labels_of(lake, catalog, experiment, since=experiment.starts_on, until=looks[-1].date())
     by_day = count_units(file, catalog, name, experiment, told, looks=looks, labels=labels)
     weeks = by_day[6::7]
     first = np.asarray(weeks[0].units, dtype=np.float64)
@@ -76,9 +76,9 @@ def _week(
     )
 
 
-def _labels(lake: Lake, catalog: Catalog, experiment: Experiment, *, until: date) -> pa.Table:
-    """What people said, in audits, of the axes that the experiment's judges score."""
-    days = [experiment.starts_on + timedelta(days=n) for n in range((until - experiment.starts_on).days)]
+def labels_of(lake: Lake, catalog: Catalog, experiment: Experiment, *, since: date, until: date) -> pa.Table:
+    """What people said, in audits, of answers of these days, on the axes that the experiment's judges score."""
+    days = [since + timedelta(days=n) for n in range((until - since).days)]
     told = [NO_LABELS]
     for axis in sorted({judge.axis for judge in judges_of(catalog, experiment)}):
         labels = People.of(lake, axis, days).labels.select(["response_id", "score", "probability"])
