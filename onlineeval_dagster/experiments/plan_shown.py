@@ -56,7 +56,7 @@ def plan_lines(name: str, experiment: Experiment, seen: Seen, plan: Plan, *, is_
             f"  - let the prior decide (sd {100 * experiment.prior.sd:.0f} %): the wanted change ends with a chance of "
             f"{100 * plan.chance_by_prior:.0f} % to be better, which is no proof"
         )
-        yield "  - what cannot be assigned: `onlineeval experiment before-after` (synthetic control), which is weaker still"
+        yield "  - what cannot be assigned: `onlineeval experiment before-after` (synthetic control); weaker still"
     if is_judged:
         yield _DECIDES[experiment.decides]
         yield from _people_lines(plan, weeks)
