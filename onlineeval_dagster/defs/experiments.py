@@ -10,6 +10,7 @@ from onlineeval_dagster.defs.tables import RETRIES, listed, table_spec
 from onlineeval_dagster.experiments.portfolio import portfolio
 from onlineeval_dagster.experiments.stage import Weeks, analyse_weeks, newest_primaries, week_ends
 from onlineeval_dagster.reports.experiment import build_page
+from onlineeval_dagster.reports.experiment_beside import read_beside
 from onlineeval_dagster.reports.experiment_shown import page_html, page_markdown
 from onlineeval_dagster.reports.portfolio import portfolio_page
 
@@ -49,7 +50,9 @@ def write_pages(place: Place, done: Weeks) -> list[str]:
     for name, end in sorted({(row.experiment, row.as_of.date()) for row in done.rows}):
         rows = [row for row in done.rows if (row.experiment, row.as_of.date()) == (name, end)]
         path = done.paths[name, end]
-        page = build_page(name, catalog.experiments.experiments[name], catalog.metrics.metrics, rows, path=path)
+        experiment = catalog.experiments.experiments[name]
+        beside = read_beside(place.lake(), catalog, name, experiment, end=end)
+        page = build_page(name, experiment, catalog.metrics.metrics, rows, path=path, beside=beside)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}-{end}.html").write_text(page_html(page), encoding="utf-8")
         (folder / f"{name}-{end}.md").write_text(page_markdown(page), encoding="utf-8")

@@ -105,7 +105,10 @@ def _ratio_ever(experiment: Experiment, days: Sequence[Sequence[int]]) -> Iterat
         said = f"{experiment.unit}s by variant did not fit their shares at the end of day {day + 1} (p = {p[day]:.1g})"
         yield Check(said=said, holds=False)
     else:
-        yield Check(said=f"they did at the end of every day (smallest p, good for any day, {p[day]:.2g})", holds=True)
+        yield Check(
+            said=f"{experiment.unit}s fit their shares at the end of every day (p, of daily looks, = {p[day]:.2g})",
+            holds=True,
+        )
 
 
 def _one_arm(experiment: Experiment, counted: Counted) -> Iterator[Check]:

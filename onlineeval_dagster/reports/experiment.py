@@ -2,20 +2,41 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from onlineeval_dagster.catalog.experiment_file import Experiment
 from onlineeval_dagster.contracts.experiments import ExperimentResult
 from onlineeval_dagster.experiments.path import PathPoint
 from onlineeval_dagster.reports import experiment_parts as parts
+from onlineeval_dagster.reports.experiment_beside import Beside
 from onlineeval_dagster.reports.experiment_parts import STATES, Metrics, Part, Rows, chance, percent
+from onlineeval_dagster.reports.experiment_reviewers import judged_part, reviewers_parts
+
+NOTHING = Beside()
 
 DO = {
     "ship": "Ship {}",
     "do_not_ship": "Do not ship {}",
     "keep_running": "Keep {} running",
-    "stop_for_harm": "Stop {}: it does harm",
+    "stop_for_harm": "Stop {}",
     "no_decision": "No decision on {} is supported",
 }
+
+
+_BECAUSE = {
+    "the trust gate failed": "the numbers cannot be trusted yet",
+    "harm is certain, whenever one looks": "it does harm ({})",
+    "no planned look": "it is too early to decide",
+    "a guardrail is breached": "{} got worse by more than is allowed",
+    "the primary metric lost": "{} got worse",
+    "the primary metric won and every guardrail holds": "{} got better, and no guardrail is at risk",
+    "a guardrail is not yet shown to hold": "whether {} holds is not clear yet",
+    "the primary metric won, a guardrail is not shown to hold": "it won, but whether {} holds is not clear",
+    "the planned end is not reached": "nothing is clear yet",
+    "the primary metric has no number": "there are too few answers for a number",
+    "the primary metric neither won nor lost": "whatever it does is too small to be seen with so few",
+}
+"""What fired, for somebody who knows no statistics; {} are the metrics that it fired on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +52,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentPage:
-    """Everything a page says. path: how the primary's lift got here, and the names of changes by their day."""
+    """Everything a page says. path: how the primary's lift got here; marks: when something changed in production."""
 
     title: str
     sentences: tuple[str, ...]
@@ -39,10 +60,17 @@ class ExperimentPage:
     bars: tuple[Bar, ...]
     parts: tuple[Part, ...]
     path: tuple[PathPoint, ...]
+    marks: tuple[datetime, ...] = ()
 
 
 def build_page(
-    name: str, experiment: Experiment, metrics: Metrics, rows: Rows, *, path: Sequence[PathPoint] = ()
+    name: str,
+    experiment: Experiment,
+    metrics: Metrics,
+    rows: Rows,
+    *,
+    path: Sequence[PathPoint] = (),
+    beside: Beside = NOTHING,
 ) -> ExperimentPage:
     """The page of one week; rows are those of the experiment with one `as_of`, and there is one at least."""
     metrics = _titled(experiment, metrics)
@@ -52,8 +80,11 @@ def build_page(
     first = decided[0]
     return ExperimentPage(
         title=f"{name}, week {first.week} of {experiment.weeks}",
-        sentences=tuple(_sentence(experiment, row) for row in decided),
-        why=tuple(line for row in decided for line in _why(experiment, metrics, row, whole)),
+        sentences=tuple(_sentence(experiment, metrics, row) for row in decided),
+        why=(
+            *_redefined(experiment, beside),
+            *(line for row in decided for line in _why(experiment, metrics, row, whole)),
+        ),
         bars=tuple(_bars(experiment, metrics, [row for row in deciding if row.role != "secondary"])),
         parts=(
             parts.trust_part(first),
@@ -62,12 +93,23 @@ def build_page(
             parts.guardrails_part(experiment, metrics, deciding),
             parts.secondary_part(experiment, metrics, deciding),
             parts.segments_part(rows),
-            parts.judged_part(metrics, whole),
-            parts.time_part(path),
+            judged_part(metrics, whole),
+            *reviewers_parts(beside),
+            parts.time_part(path, beside.changes),
             parts.computed_part(experiment, first),
         ),
         path=tuple(path),
+        marks=tuple(change.occurred_at for change in beside.changes),
     )
+
+
+def _redefined(experiment: Experiment, beside: Beside) -> Iterable[str]:
+    if beside.redefined:
+        last = beside.redefined[-1]
+        yield (
+            f"The experiment was changed after week {last.week} (definition {last.version}, now {experiment.version}). "
+            "All weeks are counted by the new one here; what was decided by then was decided by the old one."
+        )
 
 
 def _titled(experiment: Experiment, metrics: Metrics) -> Metrics:
@@ -81,12 +123,13 @@ def _titled(experiment: Experiment, metrics: Metrics) -> Metrics:
     return {**metrics, **said}
 
 
-def _sentence(experiment: Experiment, row: ExperimentResult) -> str:
+def _sentence(experiment: Experiment, metrics: Metrics, row: ExperimentResult) -> str:
     said = DO[row.outcome or "no_decision"].format(row.variant)
     override = experiment.override
     if override is not None:
         return f"{said}. {override.by} decided `{override.decision}` on {override.decided_on}: {override.reason}"
-    return f"{said}: {row.rule}."
+    named = [metrics[one].title if one in metrics else one for one in (row.because or "").split(", ")]
+    return f"{said}: {_BECAUSE[row.rule or ''].format(', '.join(named).lower())}."
 
 
 def _why(experiment: Experiment, metrics: Metrics, row: ExperimentResult, whole: Rows) -> Iterable[str]:

@@ -9,6 +9,7 @@ from onlineeval_dagster.catalog.experiment_file import Experiment
 from onlineeval_dagster.catalog.metrics_file import Metric
 from onlineeval_dagster.contracts.experiments import ExperimentResult
 from onlineeval_dagster.experiments.path import PathPoint
+from onlineeval_dagster.reports.model import Change
 
 STATES = {
     "improved": "improved",
@@ -50,7 +51,12 @@ def planned_part(experiment: Experiment, whole: Rows, planned: int | None) -> Pa
     row = next(row for row in whole if row.role == "primary" and row.said_by != "people")
     looks = ", ".join(str(look) for look in experiment.planned_looks)
     spent = [look for look in experiment.planned_looks if look <= row.week]
-    share = f" ({100 * (row.units + row.control_units) / planned:.0f} % of the plan)" if planned else ""
+    seen = row.units + row.control_units
+    share = (
+        f": {100 * seen / planned:.0f} % of {planned:,}, if every week brought as many new ones as the first"
+        if planned
+        else ""
+    )
     return Part(
         title="Plan and actual",
         lines=(
@@ -58,39 +64,55 @@ def planned_part(experiment: Experiment, whole: Rows, planned: int | None) -> Pa
             f"Week {row.week} of {experiment.weeks}, until {experiment.ends_on}. The rule may decide after week "
             f"{looks}: {len(spent)} of {len(experiment.planned_looks)} looks spent. Design: {experiment.design}.",
             f"{row.control_units:,} {experiment.unit}s in {experiment.control_name}, {row.units:,} in {row.variant}"
-            f"{share}. New ones arrive more slowly each week, as many come back.",
+            f"{share}. Many come back, so that fewer are new each week.",
         ),
     )
 
 
 def primary_part(experiment: Experiment, metrics: Metrics, whole: Rows) -> Part:
-    """Every line of the primary metric, the one that decides marked."""
-    heads = ("variant", "by", "control", "treatment", "lift", "likely range", "p", "least found", "chance better",
-             "loss if worse", "loss if not shipped", "too small to matter", "noise", "variance taken out")  # fmt: skip
-    lines = [
-        (
-            row.variant,
-            _SAID_BY[row.said_by or "counted"] + (" — decides" if row.decides else ""),
-            *(_values(row)),
-            "" if row.p_value is None else _p(row.p_value),
-            _least_found(experiment, row),
-            chance(row),
-            *("" if loss is None else f"{100 * loss:.2f} %" for loss in (row.expected_loss, row.loss_if_kept)),
-            "" if row.chance_negligible is None else f"{100 * row.chance_negligible:.0f} %",
-            "" if row.noise is None else f"± {100 * row.noise:.1f} %",
-            "" if row.removed is None else f"{100 * row.removed:.0f} %",
-        )
-        for row in whole
-        if row.role == "primary"
-    ]
-    return Part(title=f"Primary metric: {metrics[experiment.primary].title}", table=(heads, *lines))
+    """Every line of the primary metric in a column, the one that decides marked."""
+    rows = [row for row in whole if row.role == "primary"]
+    heads = ("", *(f"{row.variant}, {_SAID_BY[row.said_by or 'counted']}" for row in rows))
+    metric = metrics[experiment.primary]
+    told = {
+        "decides": lambda row: "this one" if row.decides and len(rows) > len(experiment.treatments) else "",
+        "control, treatment": lambda row: "" if row.value is None else " → ".join(values_of(metric, row)[:2]),
+        "lift": lambda row: values_of(metric, row)[2],
+        "likely range": lambda row: values_of(metric, row)[3],
+        "p": lambda row: "" if row.p_value is None else _p(row.p_value),
+        f"smallest change found {100 * experiment.power:.0f} times in 100": lambda row: _least_found(experiment, row),
+        "chance that it is better": chance,
+        "too small to matter": lambda row: _share(row.chance_negligible, 0),
+        "lost on average by shipping": lambda row: _share(row.expected_loss, 2),
+        "lost on average by not shipping": lambda row: _share(row.loss_if_kept, 2),
+        "chance alone reaches": lambda row: "" if row.noise is None else f"± {_share(row.noise, 1)}",
+        "spread taken out by the past and strata": lambda row: _share(row.removed, 0),
+    }
+    lines = [(name, *map(said, rows)) for name, said in told.items()]
+    kept = tuple(line for line in lines if any(line[1:]))
+    return Part(title=f"Primary metric: {metric.title}", table=(heads, *kept))
 
 
-def _values(row: ExperimentResult) -> tuple[str, str, str, str]:
-    if row.value is None:
+def _share(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def shown(metric: Metric, value: float) -> str:
+    """A metric's value in its unit."""
+    return {
+        "share": f"{100 * value:.1f} %",
+        "ms": f"{value:,.0f} ms",
+        "usd": f"${value:.4f}",
+        "score": f"{value:.2f}",
+    }[metric.unit]
+
+
+def values_of(metric: Metric, row: ExperimentResult) -> tuple[str, str, str, str]:
+    """Control, treatment, lift and its range; in the place of the last the reason where there are none."""
+    if row.value is None or row.control_value is None:
         return "", "", "", row.reason or ""
     wide = "" if row.lift_low is None else f"{percent(row.lift_low)} to {percent(row.lift_high)}"
-    return f"{row.control_value:.4g}", f"{row.value:.4g}", percent(row.lift), wide
+    return shown(metric, row.control_value), shown(metric, row.value), percent(row.lift), wide
 
 
 def _least_found(experiment: Experiment, row: ExperimentResult) -> str:
@@ -107,7 +129,7 @@ def guardrails_part(experiment: Experiment, metrics: Metrics, deciding: Rows) ->
         (
             metrics[row.metric].title,
             row.variant,
-            *_values(row),
+            *values_of(metrics[row.metric], row),
             f"{100 * experiment.guardrails[row.metric].margin:g} %",
             STATES[row.state] if row.state else "no interval",
         )
@@ -130,10 +152,16 @@ def secondary_part(experiment: Experiment, metrics: Metrics, deciding: Rows) -> 
     """With the family stated, p-values adjusted in it, and whether they count."""
     found = [row for row in deciding if row.role == "secondary"]
     lines = [
-        (metrics[row.metric].title, row.variant, *_values(row), "" if row.adjusted_p is None else _p(row.adjusted_p),
-         "" if row.noise is None else f"± {100 * row.noise:.1f} %", "counts" if row.counts else "")
+        (
+            metrics[row.metric].title,
+            row.variant,
+            *values_of(metrics[row.metric], row),
+            "" if row.adjusted_p is None else _p(row.adjusted_p),
+            "" if row.noise is None else f"± {_share(row.noise, 1)}",
+            "counts" if row.counts else "",
+        )
         for row in found
-    ]  # fmt: skip
+    ]
     heads = ("metric", "variant", "control", "treatment", "lift", "likely range", "p, adjusted", "noise", "says")
     family = (
         f"The family is {len(found)} comparison{'s' if len(found) != 1 else ''} (secondary metrics by variant). "
@@ -167,44 +195,19 @@ def _differ(row: ExperimentResult) -> str:
     return f"{told} (p {row.interaction_p:.2f})"
 
 
-def judged_part(metrics: Metrics, whole: Rows) -> Part:
-    """The reviewer's word beside people's, and whom it may favour."""
-    heads = ("metric", "variant", "AI reviewer's lift", "likely range", "people's lift", "likely range",
-             "the reviewer favours the variant by")  # fmt: skip
-    by = {(row.metric, row.variant, row.said_by): row for row in whole}
-    lines = [
-        (
-            metrics[metric].title,
-            variant,
-            *_values(judge)[2:],
-            *_values(by[metric, variant, "people"])[2:],
-            _favour(by[metric, variant, "people"]),
-        )
-        for (metric, variant, said_by), judge in by.items()
-        if said_by == "judge"
-    ]
-    told = (
-        "The AI reviewer's lift takes for granted that it errs alike in all variants. People's lift corrects each by "
-        "its own human checks; a favour outside the last column is ruled out."
-    )
-    return Part(title="AI reviewers", lines=(told,) if lines else ("None.",), table=(heads, *lines) if lines else ())
-
-
-def _favour(row: ExperimentResult) -> str:
-    return "cannot be told" if row.bias_low is None else f"{row.bias_low:+.3f} to {row.bias_high:+.3f}"
-
-
-def time_part(path: Sequence[PathPoint]) -> Part:
-    """How the primary's lift got to where it is."""
+def time_part(path: Sequence[PathPoint], changes: Sequence[Change] = ()) -> Part:
+    """How the primary's lift got to where it is, and what changed in production meanwhile."""
     heads = ("day", "variant", "lift so far", "band")
     lines = [
         (f"{one.until:%Y-%m-%d}", one.variant, percent(one.lift), f"{percent(one.low)} to {percent(one.high)}")
         for one in path
     ]
     told = "All that was known by the end of each day. The band may be looked at every day, and is wider for it."
+    marked = [f"{number}: {one.title}, {one.occurred_at:%d %b %H:%M} UTC" for number, one in enumerate(changes, 1)]
+    met = f"Changes while it ran, which both variants met: {'; '.join(marked)}." if marked else "Nothing else changed."
     return Part(
         title="Day by day",
-        lines=(told,) if lines else ("No day has a number.",),
+        lines=(told if lines else "No day has a number.", met),
         table=(heads, *lines) if lines else (),
     )
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from onlineeval_dagster.experiments.path import PathPoint
 from onlineeval_dagster.reports.experiment import Bar, ExperimentPage
 from onlineeval_dagster.reports.markdown import lined_up, plain
 
@@ -77,6 +79,11 @@ def _drawn(bars: Sequence[Bar]) -> dict[str, object]:
     return {"lines": lines, "height": 56 * len(bars) + 4}
 
 
+def _share(points: Sequence[PathPoint], at: datetime) -> float:
+    """How far along the plot a moment lies; below 0 or above 1 where it is not in it."""
+    return (at - points[0].until) / (points[-1].until - points[0].until)
+
+
 def _band(page: ExperimentPage) -> dict[str, object] | None:
     """The first treatment's lift so far and its band as points of a plot 1,000 wide; None with fewer than two days.
 
@@ -85,19 +92,30 @@ def _band(page: ExperimentPage) -> dict[str, object] | None:
     points = [one for one in page.path if one.variant == page.path[0].variant]
     if len(points) < 2:
         return None
-    reach = 3 * max(abs(points[-1].low), abs(points[-1].high), 1e-6)
+    most = 3 * max(abs(points[-1].low), abs(points[-1].high), 1e-6)
+    above = min(most, max(0.0, *(one.high for one in points)))
+    below = max(-most, min(0.0, *(one.low for one in points)))
+
+    def height(lift: float) -> float:
+        return 10 + 240 * (above - max(below, min(above, lift))) / (above - below)
 
     def place(number: int, lift: float) -> str:
-        height = 130 - 120 * max(-1.0, min(1.0, lift / reach))
-        return f"{60 + 920 * number / (len(points) - 1):.1f},{height:.1f}"
+        return f"{60 + 920 * number / (len(points) - 1):.1f},{height(lift):.1f}"
 
     top = [place(number, one.high) for number, one in enumerate(points)]
     bottom = [place(number, one.low) for number, one in enumerate(points)]
     return {
         "area": " ".join([*top, *reversed(bottom)]),
         "line": " ".join(place(number, one.lift) for number, one in enumerate(points)),
-        "reach": f"{100 * reach:.0f} %",
+        "above": f"{100 * above:+.0f} %",
+        "below": f"{100 * below:+.0f} %" if below < -0.15 * (above - below) else "",
+        "zero": round(height(0.0), 1),
         "first": f"{points[0].until:%d %b}",
         "last": f"{points[-1].until:%d %b}",
         "variant": points[0].variant,
+        "marks": [
+            {"x": f"{60 + 920 * share:.1f}", "number": number}
+            for number, share in enumerate((_share(points, at) for at in page.marks), 1)
+            if 0 <= share <= 1
+        ],
     }

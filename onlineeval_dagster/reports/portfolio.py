@@ -18,6 +18,7 @@ def portfolio_page(told: Portfolio, metrics: Mapping[str, Metric]) -> Experiment
     running = sum(not one.ended for one in told.entered)
     wins = [one for one in told.entered if one.row.outcome == "ship"]
     stand = [one for one in wins if one.adjusted_p is not None and one.adjusted_p <= _STANDS]
+    crooked = dict.fromkeys(one.row.experiment for one in told.entered if _is_crooked(one))
     first = (
         f"No experiment has ended yet; {running} running."
         if isinstance(told.learnt, NotEnough)
@@ -29,6 +30,7 @@ def portfolio_page(told: Portfolio, metrics: Mapping[str, Metric]) -> Experiment
         why=(
             f"{len(wins)} won. {len(stand)} of them stand when all that ended are counted together: of such wins "
             "one in twenty is false on average.",
+            *([f"Do not trust {', '.join(crooked)}: their own A/A fails, see below."] if crooked else ()),
             "To teach something is to win, to lose or to do harm; what stays open was too small for its traffic.",
         ),
         bars=tuple(_bar(one) for one in told.entered if one.row.lift is not None and one.row.lift_low is not None),
@@ -44,16 +46,14 @@ def _bar(one: Entered) -> Bar:
 
 
 def _all(told: Portfolio, metrics: Mapping[str, Metric]) -> Part:
-    heads = ("experiment", "variant", "week", "says", "primary metric", "lift", "likely range", "p among all ended")
+    heads = ("experiment", "week", "says", "primary metric", "lift", "p among all ended")
     lines = [
         (
-            one.row.experiment,
-            one.row.variant,
+            f"{one.row.experiment}, {one.row.variant}",
             f"{one.row.week}{'' if one.ended else ', running'}",
             DO[one.row.outcome or "no_decision"].format(one.row.variant),
             metrics[one.row.metric].title if one.row.metric in metrics else one.row.metric,
             percent(one.row.lift),
-            "" if one.row.lift_low is None else f"{percent(one.row.lift_low)} to {percent(one.row.lift_high)}",
             "" if one.adjusted_p is None else f"{one.adjusted_p:.3f}",
         )
         for one in told.entered
@@ -61,6 +61,10 @@ def _all(told: Portfolio, metrics: Mapping[str, Metric]) -> Part:
     learnt = sum(one.ended and one.row.outcome in LEARNT for one in told.entered)
     said = f"{learnt} of {told.ended} ended ones taught something. p: Benjamini-Hochberg over the primaries of these."
     return Part(title="What each says", lines=(said,), table=(heads, *lines) if lines else ())
+
+
+def _is_crooked(one: Entered) -> bool:
+    return one.noise_hits is not None and not _SOUND[0] <= one.noise_hits <= _SOUND[1]
 
 
 def _straight(told: Portfolio) -> Part:
@@ -72,7 +76,7 @@ def _straight(told: Portfolio) -> Part:
             one.row.variant,
             one.row.metric,
             f"{100 * (one.noise_hits or 0):.1f} %",
-            "sound" if _SOUND[0] <= (one.noise_hits or 0) <= _SOUND[1] else "intervals do not hold",
+            "intervals do not hold" if _is_crooked(one) else "sound",
         )
         for one in known
     ]

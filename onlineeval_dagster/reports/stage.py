@@ -1,6 +1,7 @@
 """Gather what a day's report needs from lake and warehouse, build it, and write both of its forms."""
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -66,7 +67,7 @@ def write_daily_report(settings: Settings, lake: Lake, catalog: Catalog, *, day:
             for name, metric in catalog.metrics.metrics.items()
         },
         simulated=_is_simulated(lake, day),
-        changes=_changes(lake, history),
+        changes=changes_of(lake, history),
         effect_level=EFFECT_LEVEL,
         grains=catalog.metrics.grains,
         paused=_paused(settings, catalog, now),
@@ -229,7 +230,8 @@ def _is_simulated(lake: Lake, day: date) -> bool:
     return bool(rows(lake, sql, {"responses": [day]}).to_pylist()[0]["yes"])
 
 
-def _changes(lake: Lake, history: list[date]) -> list[Change]:
+def changes_of(lake: Lake, history: Collection[date]) -> list[Change]:
+    """Deploys and other events of these days, in order of time."""
     deploys = rows(lake, f"{first_rows('deploys')} order by occurred_at", {"deploys": history}).to_pylist()
     events = rows(lake, first_rows("events"), {"events": history}).to_pylist()
     seen: set[str] = set()
