@@ -4,6 +4,7 @@ import tomllib
 import types
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -61,6 +62,7 @@ def _from_file(table: str) -> list[Expectation]:
     return [dict(entry) for entry in _file().get(table, [])]
 
 
+@cache
 def _file() -> dict[str, Any]:
     text = files("onlineeval_dagster.quality").joinpath("suites.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)

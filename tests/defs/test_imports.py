@@ -53,9 +53,10 @@ def test_the_schedule_skips_where_no_source_is_configured_and_else_asks_for_one_
 
 def test_a_good_source_is_pulled_beside_a_broken_one_and_the_check_names_the_broken_one(tmp_path, catalog):
     resources = {"place": Place(home=str(tmp_path / "home"))}
-    job = dg.Definitions.merge(defs, dg.Definitions(resources=resources)).resolve_job_def("pull_sources")
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with living_at(tmp_path / "home", ONLINEEVAL_CATALOG=str(catalog)) as settings, instance_at(settings) as instance:
+        # Dagster asks the instance that was made last for the state of definitions; an earlier one may be gone.
+        job = dg.Definitions.merge(defs, dg.Definitions(resources=resources)).resolve_job_def("pull_sources")
         done = job.execute_in_process(instance=instance, raise_on_error=False, run_config=quiet)
         again = job.execute_in_process(instance=instance, raise_on_error=False, run_config=quiet)
     assert done.success and again.success
