@@ -27,7 +27,10 @@ def post_stratified(moments: UnitMoments) -> Arms:
     middle = (share[..., None] * means).sum(axis=-3)
     gap = np.nan_to_num(means - middle[..., None, :, :])
     whole = UnitMoments(products=moments.products.sum(axis=-4))
-    within = (np.nan_to_num(share**2 / units)[..., None, None] * spread).sum(axis=-4)
+    # A stratum without units in an arm has no mean there: NaN, and no number.
+    within = (
+        np.divide(share**2, units, out=np.full_like(units, np.nan), where=units > 0)[..., None, None] * spread
+    ).sum(axis=-4)
     shared = np.einsum("...k,...kai,...kbj->...abij", share[..., 0], gap, gap) / total[..., None, None, None]
     return Arms(
         units=whole.units,
