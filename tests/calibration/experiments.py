@@ -5,7 +5,7 @@ Writes the last part of docs/experiments.md; some two minutes at 4,000 worlds.
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -20,34 +20,12 @@ from onlineeval_dagster.experiments.power import least_lift
 from onlineeval_dagster.experiments.sequential import BURN_IN, boundary, one_sided_boundary
 from onlineeval_dagster.experiments.spending import spending_bounds
 from onlineeval_dagster.review.prediction_powered import LabelMoments
+from tests.calibration.experiment_methods import gates, own_history, plain_rates, quantiles, strata
+from tests.calibration.lines import Line, share
 
 PAGE = Path(__file__).parents[2] / "docs" / "experiments.md"
 HEAD = "## What is proved by simulation"
 _AT_ONCE = 250
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """What was simulated, the share that was found, and what it has to be."""
-
-    what: str
-    found: float
-    wanted: str
-    low: float
-    high: float
-
-    @property
-    def holds(self) -> bool:
-        return self.low <= self.found <= self.high
-
-
-def share(what: str, hits: np.ndarray, *, wanted: float, at_most: bool = False) -> Line:
-    """A share with three Monte-Carlo errors around what is wanted."""
-    slack = 3 * (wanted * (1 - wanted) / hits.size) ** 0.5
-    said = f"{'≤ ' if at_most else ''}{100 * wanted:g} %"
-    return Line(
-        what=what, found=float(hits.mean()), wanted=said, low=0 if at_most else wanted - slack, high=wanted + slack
-    )
 
 
 def worlds(
@@ -249,7 +227,8 @@ def mismatches(rng: np.random.Generator, count: int) -> Iterator[Line]:
 
 def lines(count: int) -> Iterator[Line]:
     """Every line of the summary, each part with a seed of its own."""
-    for seed, part in enumerate((fixed_looks, cuped, sequences, planned_looks, families, mismatches, people)):
+    first = (fixed_looks, cuped, sequences, planned_looks, families, mismatches, people)
+    for seed, part in enumerate((*first, strata, quantiles, plain_rates, gates, own_history)):
         yield from part(np.random.default_rng([8, seed]), count)
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.calibration.experiments import Line, families, fixed_looks, lines
+from tests.calibration.experiments import families, fixed_looks, lines
+from tests.calibration.lines import Line
 
 
 @pytest.mark.slow

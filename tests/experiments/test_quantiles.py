@@ -10,13 +10,13 @@ from onlineeval_dagster.catalog.experiment_file import Experiment
 from onlineeval_dagster.catalog.load import load_catalog
 from onlineeval_dagster.experiments.compare import NO_ROWS, compare
 from onlineeval_dagster.experiments.moments import moments_of_units
-from onlineeval_dagster.experiments.quantiles import bandwidth
 from onlineeval_dagster.experiments.results import results
 from onlineeval_dagster.experiments.totals import count_units
 from onlineeval_dagster.reports.experiment import build_page
 from onlineeval_dagster.settings import PACKAGED_CATALOG
 from onlineeval_dagster.warehouse.duckdb import connection
 from tests.experiments.facts import START, midnight, write_facts
+from tests.experiments.worlds import recentred
 
 CATALOG = load_catalog(PACKAGED_CATALOG)
 TONE = Experiment.model_validate(
@@ -30,12 +30,6 @@ TONE = Experiment.model_validate(
         "quantiles": {"latency": 0.9},
     }
 )
-
-
-def recentred(x: np.ndarray, level: float, answers: int) -> np.ndarray:
-    half = bandwidth(level, answers)
-    low, q, high = np.quantile(x, [level - half, level, level + half])
-    return q + (level - (x <= q)) * (high - low) / (2 * half)
 
 
 def test_sql_compares_the_arms_quantiles_and_the_page_says_which(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from onlineeval_dagster.experiments.moments import UnitMoments, moments_of_units
+from onlineeval_dagster.experiments.quantiles import bandwidth
 
 
 def units(
@@ -33,3 +34,10 @@ def units(
 def moments(rng: np.random.Generator, count: int, *, covariate: bool = True, **world) -> UnitMoments:
     totals, arm = units(rng, count, **world)
     return moments_of_units(totals if covariate else totals[:, :2], arm, (world.get("arms", 2),))
+
+
+def recentred(x: np.ndarray, level: float, answers: int) -> np.ndarray:
+    """Of one arm's answers, numbers whose mean is their quantile: what SQL makes of them (experiments/quantiles)."""
+    half = bandwidth(level, answers)
+    low, q, high = np.quantile(x, [level - half, level, level + half])
+    return q + (level - (x <= q)) * (high - low) / (2 * half)
