@@ -146,7 +146,7 @@ def compare_lines(
     if len(lines) == base:
         return found
     shape = (len(lines) - base, len(segments), len(experiment.variants))
-    return found.beside(compare_corrected(here.people, shape, control=control, is_rate=is_rate[base:]))
+    return found.beside(compare_corrected(here.people, shape, control=control))
 
 
 def _strata(counted: Counted, column: str) -> Arms:

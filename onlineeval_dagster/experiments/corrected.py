@@ -9,28 +9,20 @@ them stands by how much the judge may favour the treatment: biases outside that 
 import numpy as np
 from scipy.special import stdtrit
 
-from onlineeval_dagster.experiments.compare import NEEDED_RARE, TOO_FEW_RARE, Comparison
-from onlineeval_dagster.experiments.moments import Bools, Floats
-from onlineeval_dagster.review.prediction_powered import LabelMoments, corrected_means
-
-_LABELLED, _LABEL, _SCORE = 2, 3, 4
-"""Places among the five totals of review/prediction_powered: v, v y, v f."""
+from onlineeval_dagster.experiments.compare import Comparison
+from onlineeval_dagster.experiments.moments import Floats
+from onlineeval_dagster.review.label_moments import LABEL, LABELLED, LABELLED_SCORE, LabelMoments
+from onlineeval_dagster.review.prediction_powered import corrected_means
 
 
-def compare_corrected(
-    moments: LabelMoments, shape: tuple[int, int, int], *, control: int = 0, is_rate: Bools | bool = False
-) -> Comparison:
+def compare_corrected(moments: LabelMoments, shape: tuple[int, int, int], *, control: int = 0) -> Comparison:
     """Each other arm against `control`. shape: (metrics, segments, arms) of the groups, arms with a unit apart.
 
     Columns are (metrics, segments, treatments); units are those with a label; `removed` is what the judge's scores took
-    out of the variance of labels alone. Not adjusted by covariates. A rate needs five effective labels of the rarer
-    kind in each arm, as a rate that is counted does.
+    out of the variance of labels alone. Not adjusted by covariates. Each arm needs five labels of the rarer kind.
     """
     each = corrected_means(moments)
     reason = each.reason.reshape(shape)
-    rate = np.broadcast_to(np.asarray(is_rate)[..., None] if np.ndim(is_rate) else is_rate, shape)
-    is_rare = rate & (_rarer(moments).reshape(shape) < NEEDED_RARE) & ~reason.astype(np.bool_)
-    reason = np.where(is_rare, TOO_FEW_RARE, reason)
     others = [arm for arm in range(shape[2]) if arm != control]
     whys = np.where(reason[..., others].astype(np.bool_), reason[..., others], reason[..., [control]])
     answered = ~whys.astype(np.bool_)
@@ -68,10 +60,10 @@ def arm_bias(
     Of labelled answers, what the judge said minus what people said, in the treatment minus in the control; clustered by
     unit. What lies outside is ruled out at `level`. NaN with fewer than three labelled units in an arm.
     """
-    c, d, g = (moments.sums[:, place] for place in (_LABELLED, _LABEL, _SCORE))
+    c, d, g = (moments.sums[:, place] for place in (LABELLED, LABEL, LABELLED_SCORE))
     influence = np.zeros((len(c), 5))
     with np.errstate(divide="ignore", invalid="ignore"):
-        influence[:, _LABELLED], influence[:, _LABEL], influence[:, _SCORE] = (d - g) / c**2, -1 / c, 1 / c
+        influence[:, LABELLED], influence[:, LABEL], influence[:, LABELLED_SCORE] = (d - g) / c**2, -1 / c, 1 / c
         bias = ((g - d) / c).reshape(shape)
         few = moments.users / np.maximum(moments.users - 1, 1)
         variance = (np.einsum("gi,gij,gj->g", influence, moments.products, influence) * few).reshape(shape)
@@ -87,16 +79,8 @@ def arm_bias(
 
 def label_variance(moments: LabelMoments) -> Floats:
     """Of the labels' own mean, without the judge."""
-    c, d = moments.sums[:, _LABELLED], moments.sums[:, _LABEL]
+    c, d = moments.sums[:, LABELLED], moments.sums[:, LABEL]
     products = moments.products
     with np.errstate(divide="ignore", invalid="ignore"):
-        square = products[:, _LABEL, _LABEL] - 2 * d / c * products[:, _LABELLED, _LABEL]
-        return (square + (d / c) ** 2 * products[:, _LABELLED, _LABELLED]) / c**2
-
-
-def _rarer(moments: LabelMoments) -> Floats:
-    """Effective labels of the rarer kind."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rate = moments.sums[:, _LABEL] / moments.sums[:, _LABELLED]
-        effective = np.nan_to_num(rate * (1 - rate) / label_variance(moments))
-    return effective * np.minimum(np.nan_to_num(rate), 1 - np.nan_to_num(rate))
+        square = products[:, LABEL, LABEL] - 2 * d / c * products[:, LABELLED, LABEL]
+        return (square + (d / c) ** 2 * products[:, LABELLED, LABELLED]) / c**2

@@ -11,7 +11,7 @@ from onlineeval_dagster.catalog.experiment_file import Experiment
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.experiments.moments import Floats, UnitMoments
 from onlineeval_dagster.experiments.unit_sql import judge_of
-from onlineeval_dagster.review.prediction_powered import LabelMoments
+from onlineeval_dagster.review.label_moments import LabelMoments
 
 ALL = ("all", "all")
 

@@ -13,7 +13,7 @@ from onlineeval_dagster.experiments.counted import ALL, Counted, Group, judged_m
 from onlineeval_dagster.experiments.moments import Floats, UnitMoments, Whole
 from onlineeval_dagster.experiments.running_totals import Rows, Running, Units, bucketed, grams
 from onlineeval_dagster.experiments.unit_sql import BUCKETS, Sums
-from onlineeval_dagster.review.prediction_powered import LabelMoments
+from onlineeval_dagster.review.label_moments import LabelMoments
 
 NEVER = 2**31 - 1
 _OF_LABELS = ("v", "vy", "vf", "labels")
@@ -48,14 +48,13 @@ class Layout:
             for name in pairs
         }
         past = tuple(column for pair in sums.covariates for column in pair)
-        indicators = (f"{one}_{place}" for place in range(len(judged)) for one in ("is_labelled", "is_judged"))
         capped = tuple((f"{name} capped", *pairs[name]) for name in pairs if is_capped[name])
         return cls(
             arms=len(experiment.variants),
             segments=tuple(experiment.segments),
             summed=("answers", *sums.columns),
             added=tuple(f"{one}_{place}" for place in range(len(judged)) for one in _OF_LABELS),
-            derived=("is_answering", *indicators, *(name for name, _, _ in capped)),
+            derived=("is_answering", *(name for name, _, _ in capped)),
             blocks=tuple(("1", f"{name} capped" if is_capped[name] else y, d, *past) for name, (y, d) in pairs.items()),
             judging=tuple(("1", *pair) for pair in sums.judges),
             people=tuple(
@@ -74,6 +73,14 @@ class Layout:
     def width(self) -> int:
         return 1 + len(self.summed) + len(self.added) + len(self.derived)
 
+    def label_moments(self, totals: Floats, cell: Whole, cells: int) -> LabelMoments:
+        """By judged metric and cell, flattened."""
+        labels = [totals[:, self.at([f"labels_{place}"])[0]].astype(np.int64) for place in range(len(self.people))]
+        return LabelMoments.side_by_side(
+            LabelMoments.of_users(totals[:, self.at(columns)], cell, labels=count, groups=cells)
+            for columns, count in zip(self.people, labels, strict=True)
+        )
+
     def derive(self, totals: Floats, caps: Sequence[float]) -> None:
         """Write the derived columns of `totals` anew."""
 
@@ -81,9 +88,6 @@ class Layout:
             return totals[:, self.at([name])[0]]
 
         column("is_answering")[:] = column("answers") > 0
-        for place, people in enumerate(self.people):
-            column(f"is_labelled_{place}")[:] = column(f"labels_{place}") > 0
-            column(f"is_judged_{place}")[:] = column(people[0]) > 0
         for (name, y, d), cap in zip(self.capped, caps, strict=True):
             column(name)[:] = np.minimum(column(y), np.where(column(d) > 0, cap, 0.0) * column(d))
 
@@ -114,11 +118,11 @@ class UnitGroup:
         self.layout.derive(self.running.totals, caps)
         totals = self.running.totals if here.all() else self.running.totals[here]
         arm = self.units.arm[here]
-        found.add([ALL], grams(totals, arm, arms))
+        found.add([ALL], totals, arm)
         for name, values, codes in zip(self.layout.segments, self.names, self.running.codes, strict=True):
             # A code of -1 is the last value: nobody has said yet.
             cell = (codes[here] % (len(values) + 1)) * arms + arm
-            found.add([(name, value) for value in (*values, "unknown")], grams(totals, cell, (len(values) + 1) * arms))
+            found.add([(name, value) for value in (*values, "unknown")], totals, cell)
         found.several += int(((self.units.several_day < last) & (self.units.met_day < last)).sum())
         if is_last:
             each = [self.layout.at(block[:3]) for block in self.layout.blocks]
@@ -142,20 +146,29 @@ def _between(table: pa.Table, low: int, high: int) -> pa.Table:
 
 @dataclass(slots=True)
 class Found:
-    """What one look has found in the groups of units so far."""
+    """What one look has found in the groups of units so far: products by arm, of labels by judged metric and arm."""
 
     layout: Layout
     by_group: dict[Group, Floats] = field(default_factory=dict)
+    people: dict[Group, LabelMoments] = field(default_factory=dict)
     several: int = 0
     buckets: Floats = field(init=False)
 
     def __post_init__(self) -> None:
         self.buckets = np.zeros((len(self.layout.blocks), BUCKETS, 3, 3))
 
-    def add(self, groups: Sequence[Group], found: Floats) -> None:
-        for group, gram in zip(groups, found.reshape(len(groups), self.layout.arms, *found.shape[1:]), strict=True):
+    def add(self, groups: Sequence[Group], totals: Floats, cell: Whole) -> None:
+        """Units' totals, each unit in the cell of its group and arm."""
+        arms, cells = self.layout.arms, len(groups) * self.layout.arms
+        found, people = grams(totals, cell, cells), self.layout.label_moments(totals, cell, cells)
+        places = np.arange(len(people.labels)).reshape(-1, len(groups), arms)
+        for group, gram, at in zip(
+            groups, found.reshape(len(groups), arms, *found.shape[1:]), places.swapaxes(0, 1), strict=True
+        ):
             if group == ALL or gram[:, 0, 0].any():
-                self.by_group[group] = self.by_group.get(group, 0.0) + gram
+                is_new, more = group not in self.by_group, people.take(at.ravel())
+                self.by_group[group] = gram if is_new else self.by_group[group] + gram
+                self.people[group] = more if is_new else self.people[group] + more
 
     def counted(self, until: datetime, versions: tuple[str, ...]) -> Counted:
         layout, segments = self.layout, (ALL, *sorted(set(self.by_group) - {ALL}))
@@ -164,7 +177,7 @@ class Found:
         filled = self.buckets[0, :, 0, 0] > 0
         return Counted(
             moments=UnitMoments(products=_squares(whole, [layout.at(block) for block in layout.blocks])),
-            people=self._people(whole),
+            people=self._people(segments),
             judging=UnitMoments(products=_squares(whole, [layout.at(block) for block in layout.judging])),
             buckets=self.buckets[:, filled],
             segments=segments,
@@ -175,27 +188,15 @@ class Found:
             until=until,
         )
 
-    def _people(self, whole: Floats) -> LabelMoments:
-        layout = self.layout
-        each = [layout.at(columns) for columns in layout.people]
-        groups = len(each) * whole.shape[0] * layout.arms
-
-        def counts(name: str) -> Whole:
-            columns = layout.at([f"{name}_{place}" for place in range(len(each))])
-            return np.moveaxis(whole[:, :, 0][..., columns], -1, 0).reshape(-1).astype(np.int64)
-
-        sums = [whole[:, :, 0][..., columns] for columns in each]
-        return LabelMoments(
-            sums=np.stack(sums).reshape(groups, 5) if each else np.zeros((0, 5)),
-            products=_squares(whole, each, width=5).reshape(groups, 5, 5),
-            labels=counts("labels"),
-            users=counts("is_labelled"),
-            judged_users=counts("is_judged"),
-        )
+    def _people(self, segments: Sequence[Group]) -> LabelMoments:
+        """By judged metric, segment and arm, flattened."""
+        people = LabelMoments.side_by_side(self.people[segment] for segment in segments)
+        places = np.arange(len(people.labels)).reshape(len(segments), -1, self.layout.arms)
+        return people.take(places.swapaxes(0, 1).ravel())
 
 
-def _squares(whole: Floats, blocks: Sequence[list[int]], *, width: int = 3) -> Floats:
-    """(blocks, segments, arms, K, K) of (segments, arms, columns, columns)."""
+def _squares(whole: Floats, blocks: Sequence[list[int]]) -> Floats:
+    """(blocks, segments, arms, 3, 3) of (segments, arms, columns, columns)."""
     if not blocks:
-        return np.zeros((0, *whole.shape[:2], width, width))
+        return np.zeros((0, *whole.shape[:2], 3, 3))
     return np.stack([whole[..., block, :][..., block] for block in blocks])

@@ -21,10 +21,16 @@ import numpy as np
 from scipy.special import bdtr, betaincinv
 
 from onlineeval_dagster.metrics.intervals import wilson
-from onlineeval_dagster.review.prediction_powered import NEEDED_LABELS, TOO_FEW_LABELS, Corrected, Floats, Whole
+from onlineeval_dagster.review.label_moments import Floats, Whole
+from onlineeval_dagster.review.prediction_powered import (
+    NEEDED_LABELS,
+    TOO_FEW_LABELS,
+    TOO_FEW_RARE,
+    Corrected,
+    without_shape,
+)
 
 NEEDED_OF_EACH = 5
-TOO_FEW_FAILURES = "too few labels of the rarer kind"
 _SURELY_ANSWERED = 30
 """With so many labels of the rarer kind an answer was certain: dividing by its chance changes nothing."""
 _LEAST_CHANCE = 0.2
@@ -74,7 +80,7 @@ def corrected_rates(
     labels, failed = labelled.labels[at], labelled.failed[at]
     rarer = np.minimum(failed, labels - failed)
     reason = np.full(len(at), None, dtype=object)
-    reason[rarer < NEEDED_OF_EACH] = TOO_FEW_FAILURES
+    reason[rarer < NEEDED_OF_EACH] = TOO_FEW_RARE
     reason[labels < NEEDED_LABELS] = TOO_FEW_LABELS
     answered = np.array([why is None for why in reason], dtype=np.bool_)
     some = np.flatnonzero(answered)
@@ -89,7 +95,7 @@ def corrected_rates(
         high=high,
         error=np.where(answered, np.sqrt(own + shared), np.nan),
         own=np.where(answered, np.sqrt(own), np.nan),
-        degrees=np.full(len(at), np.nan),
+        **without_shape(len(at)),
         power=np.where(answered, 1.0, np.nan),
         raw=judged.raw,
         raw_low=raw_low,

@@ -8,11 +8,10 @@ import numpy as np
 from onlineeval_dagster.catalog.metrics_file import Metric
 from onlineeval_dagster.metrics.intervals import normal_quantile, t_quantile
 from onlineeval_dagster.review.cells import change_of_rates, corrected_rates
+from onlineeval_dagster.review.label_moments import Floats, Whole
 from onlineeval_dagster.review.prediction_powered import (
     NEEDED_LABELS,
     Corrected,
-    Floats,
-    Whole,
     change_of_means,
     corrected_means,
     slope_of_labels,

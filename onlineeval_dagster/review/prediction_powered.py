@@ -5,99 +5,36 @@
 PPI++ (Angelopoulos, Duchi, Zrnic 2023, arXiv:2311.01453, section 6): lambda is the one with the smallest variance, so a
 useless judge costs nothing and a good one saves labels. Labels are nested in the judged sample (two phases: Sarndal,
 Swensson, Wretman 1992, chapter 9), both with known chances, both of users who come with several responses. So what is
-added up is each user's influence on the value, and everything follows from the totals of users and their products:
-the moments of disjoint users add up.
+added up is each user's influence on the value, and everything follows from moments (review/label_moments). Where labels
+of a kind are rare the error is skewed, and so is the interval (review/skewed); of fewer than five nothing can be said.
 
 Coverage and width by simulation: docs/corrected.md.
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
-Floats = NDArray[np.float64]
-Whole = NDArray[np.int64]
+from onlineeval_dagster.review.label_moments import (
+    JUDGED,
+    LABEL,
+    LABELLED,
+    LABELLED_SCORE,
+    SCORE,
+    Floats,
+    LabelMoments,
+    Whole,
+)
+from onlineeval_dagster.review.skewed import NEEDED_RARE, Skewed
 
 NEEDED_LABELS = 30
 TOO_FEW_LABELS = "too few labels"
+TOO_FEW_RARE = "too few labels of the rarer kind"
 NO_SPREAD = "all labels are equal"
-
-_JUDGED, _SCORE, _LABELLED, _LABEL, _LABELLED_SCORE = range(5)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelMoments:
-    """Of G groups: sums over users of their five totals, and of the totals' products.
-
-    sums      (G, 5): w, w f over the judged; v, v y, v f over the labelled. f: the judge's score, y: the label,
-              w and v: one over the inclusion probability, as judged and as labelled
-    products  (G, 5, 5): sum over users of the outer product of these totals
-    labels    (G,): labelled responses
-    users     (G,): users with a label
-    judged_users  (G,): users with a judged response
-    """
-
-    sums: Floats
-    products: Floats
-    labels: Whole
-    users: Whole
-    judged_users: Whole
-
-    @classmethod
-    def of_users(cls, totals: Floats, group: Whole, *, labels: Whole, groups: int) -> Self:
-        """From one row a (group, user): its five totals, its group, its number of labels."""
-        sums, products = np.zeros((groups, 5)), np.empty((groups, 5, 5))
-        # Few users have a label, and products with a total of labels are of them alone.
-        few = np.flatnonzero(labels > 0)
-        of_few, group_of_few = totals[few], group[few]
-        for column in range(5):
-            some, where = (totals, group) if column <= _SCORE else (of_few, group_of_few)
-            sums[:, column] = np.bincount(where, some[:, column], groups)
-            for row in range(column + 1):
-                product = np.bincount(where, some[:, row] * some[:, column], groups)
-                products[:, row, column] = products[:, column, row] = product
-        return cls(
-            sums=sums,
-            products=products,
-            labels=np.bincount(group, labels, groups).astype(np.int64),
-            users=np.bincount(group_of_few, minlength=groups).astype(np.int64),
-            judged_users=np.bincount(group, totals[:, _JUDGED] > 0, groups).astype(np.int64),
-        )
-
-    @classmethod
-    def of_buckets(cls, totals: Floats) -> Self:
-        """From (G, buckets, 6): a bucket's five totals and its number of labels; a bucket counts as a user."""
-        five = totals[:, :, :5]
-        return cls(
-            sums=five.sum(axis=1),
-            products=np.swapaxes(five, 1, 2) @ five,
-            labels=totals[:, :, 5].sum(axis=1).astype(np.int64),
-            users=(totals[:, :, 5] > 0).sum(axis=1),
-            judged_users=(totals[:, :, _JUDGED] > 0).sum(axis=1),
-        )
-
-    def __add__(self, other: Self) -> Self:
-        """Of both, where no user is in both."""
-        return type(self)(
-            sums=self.sums + other.sums,
-            products=self.products + other.products,
-            labels=self.labels + other.labels,
-            users=self.users + other.users,
-            judged_users=self.judged_users + other.judged_users,
-        )
-
-    def take(self, at: Whole) -> Self:
-        """The groups at these places, in this order."""
-        return type(self)(
-            sums=self.sums[at],
-            products=self.products[at],
-            labels=self.labels[at],
-            users=self.users[at],
-            judged_users=self.judged_users[at],
-        )
+_DEGREES_OF_RARE = 4
+"""Degrees of freedom of a label of the rarer kind. With those of users alone 93.9 % of scores at .92 held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +43,7 @@ class Corrected:
 
     own      the part of `error` that is of this window's verdicts alone; the rest is the correction's, which windows
              with the same correction share
-    degrees  of freedom of Student's t, where the limits are value -+ t * error; else NaN
+    degrees  of freedom; third, rare, rare_unit: what bends the limits (review/skewed.Skewed). NaN of rates by cells
     power    lambda: how much of the judge's score is used; 0 is labels alone
     raw, raw_low, raw_high  the judge's own weighted mean with its limits: uncorrected
     labels   how many people's scores it rests on
@@ -118,6 +55,9 @@ class Corrected:
     error: Floats
     own: Floats
     degrees: Floats
+    third: Floats
+    rare: Floats
+    rare_unit: Floats
     power: Floats
     raw: Floats
     raw_low: Floats
@@ -127,8 +67,13 @@ class Corrected:
     labels: Whole
 
 
+def without_shape(groups: int) -> dict[str, Floats]:
+    """What bends the limits of means, for numbers whose limits are made in another way."""
+    return {name: np.full(groups, np.nan) for name in ("degrees", "third", "rare", "rare_unit")}
+
+
 def corrected_means(moments: LabelMoments, *, borrowed: LabelMoments | None = None, level: float = 0.95) -> Corrected:
-    """The mean label with its interval, Student's t on the linearised variance clustered by user.
+    """The mean label with its interval, from the linearised variance and skew clustered by user.
 
     borrowed  labels of another, longer window (28 days, one judge version), group by group: then `moments` gives the
               judged mean only, and the correction's own error is part of the interval
@@ -139,7 +84,10 @@ def corrected_means(moments: LabelMoments, *, borrowed: LabelMoments | None = No
 
 
 def difference(first: Corrected, second: Corrected, *, level: float = 0.95) -> Corrected:
-    """First minus second, of groups without common users, each with its own correction: a judge may flatter one arm."""
+    """First minus second, of groups without common users, each with its own correction: a judge may flatter one arm.
+
+    Student's limits: two skews take each other away, and where they do not the windows that have a number are wide.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.hypot(first.error, second.error)
         raw_error = np.hypot(first.raw_high - first.raw_low, second.raw_high - second.raw_low) / 2
@@ -154,6 +102,9 @@ def difference(first: Corrected, second: Corrected, *, level: float = 0.95) -> C
         error=error,
         own=np.hypot(first.own, second.own),
         degrees=degrees,
+        third=np.zeros_like(value),
+        rare=np.full_like(value, np.inf),
+        rare_unit=np.full_like(value, np.inf),
         power=np.full_like(value, np.nan),
         raw=raw,
         raw_low=raw - raw_error,
@@ -167,11 +118,10 @@ def difference(first: Corrected, second: Corrected, *, level: float = 0.95) -> C
 def p_values(found: Corrected, *, null: float = 0.0) -> Floats:
     """Two-sided chance of a value this far from `null`: below 1 - level exactly where the interval leaves it out.
 
-    NaN where the limits are not Student's (rates by cells) or there is no number.
+    NaN of rates by cells, and where there is no number.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        far = -np.abs((found.value - null) / found.error)
-    return np.asarray(2 * stdtr(np.where(found.degrees >= 1, found.degrees, np.nan), far), dtype=np.float64)
+        return np.where(found.degrees >= 1, _skewed(found).p_values(null), np.nan)
 
 
 def change_of_means(moments: LabelMoments, before: LabelMoments, borrowed: LabelMoments) -> tuple[Floats, Floats]:
@@ -181,7 +131,7 @@ def change_of_means(moments: LabelMoments, before: LabelMoments, borrowed: Label
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         slope, slope_error = slope_of_labels(borrowed)
-        parts = [(each.sums[:, _SCORE] / each.sums[:, _JUDGED], _judged_variance(each)) for each in (moments, before)]
+        parts = [(each.sums[:, SCORE] / each.sums[:, JUDGED], _judged_variance(each)) for each in (moments, before)]
         gained = parts[0][0] - parts[1][0]
         variance = slope**2 * (parts[0][1] + parts[1][1]) + (gained * slope_error) ** 2
         return slope * gained, np.sqrt(variance)
@@ -202,8 +152,8 @@ def slope_of_labels(labelled: LabelMoments) -> tuple[Floats, Floats]:
 
 def _influences(judged: LabelMoments, labelled: LabelMoments) -> tuple[Floats, Floats, Floats]:
     """A user's influence on the labelled mean, on that of the judge's scores, and on the judged mean: times totals."""
-    a, b = judged.sums[:, _JUDGED], judged.sums[:, _SCORE]
-    c, d, g = (labelled.sums[:, column] for column in (_LABELLED, _LABEL, _LABELLED_SCORE))
+    a, b = judged.sums[:, JUDGED], judged.sums[:, SCORE]
+    c, d, g = (labelled.sums[:, column] for column in (LABELLED, LABEL, LABELLED_SCORE))
     zero = np.zeros_like(a)
     of_label = np.stack([zero, zero, -d / c**2, 1 / c, zero], axis=1)
     of_score = np.stack([zero, zero, -g / c**2, zero, 1 / c], axis=1)
@@ -218,42 +168,30 @@ def _judged_variance(judged: LabelMoments) -> Floats:
 
 
 def _answer(judged: LabelMoments, labelled: LabelMoments, level: float, *, is_nested: bool) -> Corrected:
-    a, b = judged.sums[:, _JUDGED], judged.sums[:, _SCORE]
-    c, d, g = (labelled.sums[:, column] for column in (_LABELLED, _LABEL, _LABELLED_SCORE))
-    # A user's influence on the value is (of_label + lambda (of_judged - of_score)) . totals.
-    of_label, of_score, of_judged = _influences(judged, labelled)
-    alone, extra = _form(of_label, labelled, of_label), 0.0
-    if is_nested:
-        gap = of_judged - of_score
-        square, cross = _form(gap, judged, gap), _form(of_label, judged, gap)
-        power = np.where(square > 0, -cross / square, 0.0)
-    else:
-        # Of another window: the lambda of the smallest variance would draw a day towards its month (with 400 verdicts
-        # and 450 labels half of the way). The slope does not.
-        square = _form(of_judged, judged, of_judged) + _form(of_score, labelled, of_score)
-        cross = -_form(of_label, labelled, of_score)
-        slope, slope_error = slope_of_labels(labelled)
-        power = np.nan_to_num(slope)
-        extra = np.nan_to_num((b / a - g / c) * slope_error) ** 2
-    # Two numbers were fitted to the labels, the mean and lambda.
-    small = labelled.users / np.maximum(labelled.users - 2, 1)
-    error = np.sqrt(np.maximum(alone + 2 * power * cross + power**2 * square, 0) * small + extra)
-    value = d / c + power * (b / a - g / c)
-    degrees = labelled.users - 2.0
-    half = _quantile(degrees, level) * error
-    raw, raw_error = b / a, np.sqrt(_judged_variance(judged))
-    raw_half = _quantile(judged.judged_users - 1.0, level) * raw_error
-    reason = np.full(len(value), None, dtype=object)
-    reason[~(error > 0)] = NO_SPREAD
+    power, error, third = (_nested if is_nested else _lent)(judged, labelled)
+    rare, rare_unit = _rare(labelled)
+    reason = np.full(len(error), None, dtype=object)
+    reason[rare < NEEDED_RARE] = TOO_FEW_RARE
+    reason[_are_equal(labelled) | ~(error > 0)] = NO_SPREAD
     reason[labelled.users < NEEDED_LABELS] = TOO_FEW_LABELS
     answered = np.array([why is None for why in reason], dtype=np.bool_)
+    raw, raw_error = judged.sums[:, SCORE] / judged.sums[:, JUDGED], np.sqrt(_judged_variance(judged))
+    raw_half = _quantile(judged.judged_users.astype(np.float64) - 1, level) * raw_error
+    told = {
+        "value": _labelled_mean(labelled, LABEL) + power * (raw - _labelled_mean(labelled, LABELLED_SCORE)),
+        "error": error,
+        "third": third,
+        "degrees": np.fmin(labelled.users - 2.0, _DEGREES_OF_RARE * rare),
+        "rare": rare,
+        "rare_unit": rare_unit,
+    }
+    told = {name: np.where(answered, column, np.nan) for name, column in told.items()}
+    low, high = Skewed(**told).limits(level)
     return Corrected(
-        value=np.where(answered, value, np.nan),
-        low=np.where(answered, value - half, np.nan),
-        high=np.where(answered, value + half, np.nan),
-        error=np.where(answered, error, np.nan),
+        **told,
+        low=low,
+        high=high,
         own=np.where(answered, np.abs(power) * raw_error, np.nan),
-        degrees=np.where(answered, degrees, np.nan),
         power=np.where(answered, power, np.nan),
         raw=raw,
         raw_low=raw - raw_half,
@@ -264,9 +202,68 @@ def _answer(judged: LabelMoments, labelled: LabelMoments, level: float, *, is_ne
     )
 
 
+def _nested(judged: LabelMoments, labelled: LabelMoments) -> tuple[Floats, Floats, Floats]:
+    """lambda, error and third cumulant of the value, where the labelled are among the judged."""
+    # A user's influence on the value is (of_label + lambda (of_judged - of_score)) . totals.
+    of_label, of_score, of_judged = _influences(judged, labelled)
+    gap = of_judged - of_score
+    square = _form(gap, judged, gap)
+    power = np.where(square > 0, -_form(of_label, judged, gap) / square, 0.0)
+    of_value = of_label + power[:, None] * gap
+    small = _small(labelled)
+    return power, np.sqrt(_form(of_value, judged, of_value) * small), _cube(of_value, judged) * small**2
+
+
+def _lent(judged: LabelMoments, labelled: LabelMoments) -> tuple[Floats, Floats, Floats]:
+    """The same, where the labelled are of another window."""
+    # The lambda of the smallest variance would draw a day towards its month (with 400 verdicts and 450 labels half of
+    # the way). The slope does not.
+    slope, slope_error = slope_of_labels(labelled)
+    power, slope_error = np.nan_to_num(slope), np.nan_to_num(slope_error)
+    of_label, of_score, of_judged = _influences(judged, labelled)
+    of_rest, of_judged = of_label - power[:, None] * of_score, power[:, None] * of_judged
+    small = _small(labelled)
+    moved = judged.sums[:, SCORE] / judged.sums[:, JUDGED] - _labelled_mean(labelled, LABELLED_SCORE)
+    variance = (_form(of_rest, labelled, of_rest) + _form(of_judged, judged, of_judged)) * small
+    third = (_cube(of_rest, labelled) + _cube(of_judged, judged)) * small**2
+    return power, np.sqrt(variance + (moved * slope_error) ** 2), third
+
+
+def _are_equal(labelled: LabelMoments) -> NDArray[np.bool_]:
+    """Labels without any spread: what is left of their squares is rounding."""
+    of_label, _, _ = _influences(labelled, labelled)
+    squares = labelled.products[:, LABEL, LABEL] / labelled.sums[:, LABELLED] ** 2
+    return np.asarray(~(_form(of_label, labelled, of_label) > 1e-12 * squares))
+
+
+def _rare(labelled: LabelMoments) -> tuple[Floats, Floats]:
+    """Of how many labels of a rarer kind the labels' own mean is made, and how far one more of them moves it."""
+    of_label, _, _ = _influences(labelled, labelled)
+    square, cube = _form(of_label, labelled, of_label), _cube(of_label, labelled)
+    return square**3 / cube**2, cube / square
+
+
+def _labelled_mean(labelled: LabelMoments, of: int) -> Floats:
+    return np.asarray(labelled.sums[:, of] / labelled.sums[:, LABELLED])
+
+
+def _small(labelled: LabelMoments) -> Floats:
+    """Two numbers were fitted to the labels, the mean and lambda."""
+    return np.asarray(labelled.users / np.maximum(labelled.users - 2, 1))
+
+
+def _skewed(found: Corrected) -> Skewed:
+    return Skewed(**{name: getattr(found, name) for name in Skewed.__dataclass_fields__})
+
+
 def _form(left: Floats, moments: LabelMoments, right: Floats) -> Floats:
     return np.einsum("gi,gij,gj->g", left, moments.products, right)
 
 
-def _quantile(degrees: NDArray[Any], level: float) -> Floats:
+def _cube(of: Floats, moments: LabelMoments) -> Floats:
+    """Sum over users of the cubes of their influence."""
+    return np.einsum("gi,gj,gk,gijk->g", of, of, of, moments.cubes, optimize=True)
+
+
+def _quantile(degrees: Floats, level: float) -> Floats:
     return np.asarray(stdtrit(np.maximum(degrees, 1), 0.5 + level / 2), dtype=np.float64)

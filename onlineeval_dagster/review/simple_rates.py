@@ -13,7 +13,8 @@ from onlineeval_dagster.contracts.estimates import NotEnough
 from onlineeval_dagster.metrics.intervals import normal_quantile, wilson
 from onlineeval_dagster.review.calibration import rogan_gladen
 from onlineeval_dagster.review.cells import JudgedCells, LabelledCells
-from onlineeval_dagster.review.prediction_powered import Corrected, Floats, Whole
+from onlineeval_dagster.review.label_moments import Floats, Whole
+from onlineeval_dagster.review.prediction_powered import Corrected, without_shape
 
 Passing = NDArray[np.bool_]
 """(C,): the judge's scores at which an answer passes by its word."""
@@ -53,7 +54,7 @@ def rogan_gladen_rates(
         high=high,
         error=(high - low) / 2 / normal_quantile(level),
         own=np.where(answered, own, np.nan),
-        degrees=np.full(len(at), np.nan),
+        **without_shape(len(at)),
         power=np.where(answered, 1.0, np.nan),
         raw=judged.raw,
         raw_low=raw_low,

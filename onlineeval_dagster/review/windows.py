@@ -19,7 +19,7 @@ from onlineeval_dagster.catalog.judge_file import Judge
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.catalog.metrics_file import Metric
 from onlineeval_dagster.review.cells import JudgedCells, LabelledCells
-from onlineeval_dagster.review.prediction_powered import Floats, LabelMoments, Whole
+from onlineeval_dagster.review.label_moments import FIELDS, Floats, LabelMoments, Whole
 from onlineeval_dagster.review.totals import BUCKETS, totals_sql
 from onlineeval_dagster.warehouse.duckdb import query
 
@@ -142,7 +142,7 @@ def _moments(rows: _Rows, chosen: Whole, days: int, first: date) -> dict[Grain, 
     for column in range(6):
         totals[*place, column] = rows.sums[column][these]
     windows = {"day": iter(totals), "week": _weeks(totals, first), "days28": _of_28_days(totals, first)}
-    return {grain: _side_by_day([LabelMoments.of_buckets(one) for one in each]) for grain, each in windows.items()}  # type: ignore[misc]
+    return {grain: LabelMoments.side_by_side(map(LabelMoments.of_buckets, each)) for grain, each in windows.items()}  # type: ignore[misc]
 
 
 def _weeks(totals: Floats, first: date) -> Iterator[Floats]:
@@ -171,10 +171,6 @@ def _of_28_days(totals: Floats, first: date) -> Iterator[Floats]:
         yield so_far + ends[place + 1]
 
 
-def _side_by_day(parts: list[LabelMoments]) -> LabelMoments:
-    return LabelMoments(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS})
-
-
 def _side_by_side(parts: list[LabelMoments], days: int) -> LabelMoments:
     """Moments of (day, group) of some groups each, as those of all groups."""
 
@@ -183,10 +179,7 @@ def _side_by_side(parts: list[LabelMoments], days: int) -> LabelMoments:
         split = [column.reshape(days, -1, *column.shape[1:]) for column in columns]
         return np.concatenate(split, axis=1).reshape(-1, *columns[0].shape[1:])
 
-    return LabelMoments(**{name: joined(name) for name in _FIELDS})  # type: ignore[arg-type]
-
-
-_FIELDS = tuple(LabelMoments.__dataclass_fields__)
+    return LabelMoments(**{name: joined(name) for name in FIELDS})  # type: ignore[arg-type]
 
 
 def cells_of(summed: Floats, moments: LabelMoments) -> tuple[JudgedCells, LabelledCells]:

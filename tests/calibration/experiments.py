@@ -19,7 +19,7 @@ from onlineeval_dagster.experiments.multiplicity import adjusted
 from onlineeval_dagster.experiments.power import least_lift
 from onlineeval_dagster.experiments.sequential import BURN_IN, boundary, one_sided_boundary
 from onlineeval_dagster.experiments.spending import spending_bounds
-from onlineeval_dagster.review.prediction_powered import LabelMoments
+from onlineeval_dagster.review.label_moments import LabelMoments
 from tests.calibration.experiment_methods import gates, own_history, plain_rates, quantiles, strata
 from tests.calibration.lines import Line, share
 
@@ -143,7 +143,7 @@ def people(rng: np.random.Generator, count: int) -> Iterator[Line]:
             **{one.name: np.concatenate([getattr(x, one.name) for x in told]) for one in fields(told[0])}
         )
         shape = (len(told), 1, 2)
-        found = compare_corrected(both, shape, is_rate=True)
+        found = compare_corrected(both, shape)
         low, high = (limit[:, 0, 0] for limit in found.limits(found.quantile(0.05)))
         bottom, top = (limit[:, 0, 0] for limit in arm_bias(both, shape))
         raw = compare(_of_judge(both, len(told))).p_value()[:, 0]

@@ -1,12 +1,13 @@
 """Windows whose truth is known: users, a judge that sees through a glass, people who label some of what it judged."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onlineeval_dagster.review.cells import JudgedCells, LabelledCells
-from onlineeval_dagster.review.prediction_powered import LabelMoments
+from onlineeval_dagster.review.label_moments import LabelMoments
 from onlineeval_dagster.review.windows import cells_of
 
 SEES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -15,6 +16,9 @@ SEES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "useless": ((0.20, 0.30, 0.50), (0.20, 0.30, 0.50)),
 }
 """Chances that a judge gives 1, 2, 3 to an answer that people do not pass, and to one that they do."""
+
+MIDDLING = {"good": (0.35, 0.45, 0.20), "bad": (0.30, 0.35, 0.35), "useless": (0.20, 0.30, 0.50)}
+"""The same for an answer that people give a 2."""
 
 
 def scored_windows(
@@ -62,7 +66,34 @@ def celled_windows(
     )
 
 
-def sampled_windows(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """Of (windows, answers): user's place, what people say (0 bad, 1 middling, 2 good), the judge's score from 0.
+
+    w, v  one over the chance to be judged, to be labelled; 0 where it is not
+    """
+
+    users: int
+    user: NDArray[np.int64]
+    word: NDArray[np.int64]
+    cell: NDArray[np.int64]
+    w: NDArray[np.float64]
+    v: NDArray[np.float64]
+
+    def moments(self, f: NDArray[Any], y: NDArray[Any]) -> LabelMoments:
+        """With the judge's number of each answer and people's."""
+        windows = len(self.user)
+        columns = [self.w, self.w * f, self.v, self.v * y, self.v * f]
+        counts = np.bincount(self.user.ravel(), (self.v > 0).ravel(), windows * self.users).astype(np.int64)
+        return LabelMoments.of_users(
+            _summed(self.user, columns, windows * self.users),
+            np.repeat(np.arange(windows), self.users),
+            labels=counts,
+            groups=windows,
+        )
+
+
+def asked_windows(
     rng: np.random.Generator,
     windows: int,
     *,
@@ -71,48 +102,74 @@ def sampled_windows(
     rate: float,
     judge: str,
     same_user: float = 0.2,
+    is_sampled: bool = True,
     flagged_labels: float = 1.0,
-) -> tuple[JudgedCells, LabelledCells, LabelMoments]:
+    middling: float = 0.0,
+) -> Answers:
     """Windows as the product has them: three answers a user, of whom some are content and some are not; one answer in
     ten is flagged, fails three times as often and is always judged; of the others a third is. Of all answers people
-    label the same share, all of them judged. Weights are one over these chances.
+    label the same share, all of them judged.
 
     judged, labels  on average
     same_user       intra-class correlation of people's word
+    is_sampled      else nothing is flagged and everything is judged
     flagged_labels  so many times as often the flagged are labelled
+    middling        of what people do not pass, the share that they give the middle score
     """
-    count = round(judged / 0.4)
+    count = round(judged / 0.4) if is_sampled else judged
     users = count // 3
     shape = (windows, count)
     user = rng.integers(0, users, shape)
-    flagged = rng.random(shape) < 0.1
+    flagged = rng.random(shape) < (0.1 if is_sampled else 0)
     # Of the others so many pass that all together do at `rate`.
-    passing = np.where(flagged, 1 - 3 * (1 - rate), (rate - 0.1 * (1 - 3 * (1 - rate))) / 0.9)
+    others = (rate - 0.1 * (1 - 3 * (1 - rate))) / 0.9 if is_sampled else rate
+    passing = np.where(flagged, 1 - 3 * (1 - rate), others)
     mood = np.take_along_axis(rng.random((windows, users)), user, axis=1)
     # With chance sqrt(same_user) an answer is as its user's mood is, else of its own: marginally at `passing`.
     drawn = np.where(rng.random(shape) < same_user**0.5, mood, rng.random(shape))
-    passes = drawn < passing
-    low, high = (np.cumsum(chances)[:2] for chances in SEES[judge])
-    seen = rng.random((*shape, 1))
-    cell = np.where(passes, (seen > high).sum(axis=2), (seen > low).sum(axis=2))
-    chance = np.where(flagged, 1.0, 1 / 3)
+    word = (drawn < passing).astype(np.int64) + (drawn < passing + (1 - passing) * middling)
+    low, high = np.cumsum([SEES[judge][0], MIDDLING[judge], SEES[judge][1]], axis=1)[:, :2].T
+    seen = rng.random(shape)
+    chance = np.where(flagged, 1.0, 1 / 3) if is_sampled else np.ones(shape)
     is_judged = rng.random(shape) < chance
-    labelling = np.where(flagged, flagged_labels, 1.0) * labels / (count * (0.1 * flagged_labels + 0.9))
+    flagged_share = 0.1 if is_sampled else 0.0
+    labelling = np.where(flagged, flagged_labels, 1.0) * labels / (count * (1 + flagged_share * (flagged_labels - 1)))
     is_labelled = is_judged & (rng.random(shape) < labelling / chance)
-    w, v = is_judged / chance, is_labelled / labelling
-    f, y = (cell == 2).astype(np.float64), passes.astype(np.float64)
-    at = (np.arange(windows)[:, None] * users + user).ravel()
-    columns = [w, w * f, v, v * y, v * f]
-    totals = _summed(at, columns, windows * users)
-    counts = np.bincount(at, is_labelled.ravel(), windows * users).astype(np.int64)
-    moments = LabelMoments.of_users(totals, np.repeat(np.arange(windows), users), labels=counts, groups=windows)
-    place = (np.arange(windows)[:, None] * 3 + cell).ravel()
-    parts = [w, v, v * y, is_labelled.astype(np.float64), is_labelled * y]
-    sums = _summed(place, parts, windows * 3)
+    return Answers(
+        users=users,
+        user=np.arange(windows)[:, None] * users + user,
+        word=word,
+        cell=(seen > low[word]).astype(np.int64) + (seen > high[word]),
+        w=is_judged / chance,
+        v=is_labelled / labelling,
+    )
+
+
+def sampled_windows(
+    rng: np.random.Generator, windows: int, **world: Any
+) -> tuple[JudgedCells, LabelledCells, LabelMoments]:
+    """Pass rates of `asked_windows`: cells, and moments of 0 and 1."""
+    answers = asked_windows(rng, windows, **world)
+    y = (answers.word == 2).astype(np.float64)
+    moments = answers.moments((answers.cell == 2).astype(np.float64), y)
+    place = np.arange(windows)[:, None] * 3 + answers.cell
+    is_labelled = (answers.v > 0).astype(np.float64)
+    sums = _summed(place, [answers.w, answers.v, answers.v * y, is_labelled, is_labelled * y], windows * 3)
     judged_cells, labelled_cells = cells_of(sums.reshape(windows, 3, 5), moments)
     return judged_cells, labelled_cells, moments
 
 
+def graded_moments(rng: np.random.Generator, windows: int, *, middling: float = 0.6, **world: Any) -> LabelMoments:
+    """Mean scores from 1 to 3 of `asked_windows`; of what people do not pass they give `middling` a 2."""
+    answers = asked_windows(rng, windows, middling=middling, **world)
+    return answers.moments(answers.cell + 1.0, answers.word + 1.0)
+
+
+def graded_mean(rate: float, *, middling: float = 0.6) -> float:
+    """The mean that people would give of all."""
+    return 3 * rate + (1 - rate) * (1 + middling)
+
+
 def _summed(place: NDArray[np.int64], columns: list[NDArray[Any]], places: int) -> NDArray[np.float64]:
-    sums = [np.bincount(place, column.ravel(), places) for column in columns]
+    sums = [np.bincount(place.ravel(), column.ravel(), places) for column in columns]
     return np.stack(sums, axis=1).astype(np.float64)

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from onlineeval_dagster.review.cells import TOO_FEW_FAILURES, change_of_rates, corrected_rates
-from onlineeval_dagster.review.prediction_powered import TOO_FEW_LABELS
+from onlineeval_dagster.review.cells import change_of_rates, corrected_rates
+from onlineeval_dagster.review.prediction_powered import TOO_FEW_LABELS, TOO_FEW_RARE
 from onlineeval_dagster.review.simple_rates import change_of_simple_rates, rogan_gladen_rates
 from tests.review.label_worlds import SEES, celled_windows
 
@@ -27,7 +27,7 @@ def test_near_one_the_answer_is_mostly_that_there_are_not_enough_and_seldom_a_wr
     rng = np.random.default_rng(21)
     judged, labelled = celled_windows(rng, RUNS, judged=1000, labels=50, rate=0.98, judge="good")
     found = corrected_rates(judged, labelled)
-    assert found.answered.mean() < 0.05 and set(found.reason[~found.answered]) == {TOO_FEW_FAILURES}
+    assert found.answered.mean() < 0.05 and set(found.reason[~found.answered]) == {TOO_FEW_RARE}
     wrong = found.answered & ~((found.low <= 0.98) & (found.high >= 0.98))
     assert wrong.mean() <= 0.05
 

@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 from onlineeval_dagster.cli import app
 from onlineeval_dagster.review.cells import corrected_rates
+from onlineeval_dagster.review.label_moments import LabelMoments
 from onlineeval_dagster.review.planning import WEEKS, Group, plan_labels, seen
 from onlineeval_dagster.review.planning_shown import plan_words
-from onlineeval_dagster.review.prediction_powered import LabelMoments, corrected_means
+from onlineeval_dagster.review.prediction_powered import corrected_means
 from tests.pipeline import living_at
 from tests.review.label_worlds import SEES, celled_windows
 from tests.review.task_worlds import JUDGE, label, verdict
