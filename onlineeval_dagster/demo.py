@@ -1,6 +1,6 @@
 """The demo: simulated traffic through the same front door as production, the whole pipeline, and what it found."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -8,6 +8,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from onlineeval_dagster.alerts.blame import read_causes
+from onlineeval_dagster.alerts.causes import verdict
+from onlineeval_dagster.alerts.stage import read_incidents
 from onlineeval_dagster.catalog.load import load_catalog
 from onlineeval_dagster.contracts.arrow import from_table
 from onlineeval_dagster.contracts.estimates import DeployEffect, MetricPoint
@@ -100,7 +103,17 @@ def _summary(settings: Settings, lake: Lake, truth: Truth, *, out: Console) -> b
         "bad.\nChanges show all the same, and people who look at one answer in a hundred correct it:"
     )
     out.print(_corrected(lake, truth, headline))
+    for line in _incidents(lake):
+        out.print(line, markup=False)
     return _regression(lake, truth, headline, out=out)
+
+
+def _incidents(lake: Lake) -> Iterator[str]:
+    """What the rules raised of it, and what is said to be behind it."""
+    causes = read_causes(lake)
+    for one in read_incidents(lake):
+        said = verdict([cause for cause in causes if cause.incident_id == one.incident_id])
+        yield f"Incident {one.incident_id}: {one.title}. {f'Cause: {said}' if said else 'No cause was looked for.'}"
 
 
 def _corrected(lake: Lake, truth: Truth, headline: str) -> str:

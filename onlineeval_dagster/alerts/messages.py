@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 
 import orjson
 
+from onlineeval_dagster.alerts.causes import verdict
 from onlineeval_dagster.alerts.incidents import ranked
 from onlineeval_dagster.alerts.outbox import Delivery
 from onlineeval_dagster.catalog.alert_file import Channel, Rule
 from onlineeval_dagster.catalog.load import Catalog
-from onlineeval_dagster.contracts.alerts import Alert, Incident
+from onlineeval_dagster.contracts.alerts import Alert, Incident, IncidentCause
 
 TOLD_LATE = timedelta(hours=24)
 """An incident that was over before anybody was told is told of for so long, in one message."""
@@ -20,6 +21,7 @@ def to_tell(
     alerts: Sequence[Alert],
     catalog: Catalog,
     told: Sequence[Delivery],
+    causes: Sequence[IncidentCause] = (),
     *,
     now: datetime,
 ) -> Iterator[Delivery]:
@@ -29,15 +31,16 @@ def to_tell(
         if incident.watched or (incident.silenced_until is not None and incident.silenced_until > now):
             continue
         own = [alert for alert in alerts if alert.incident_id == incident.incident_id and not alert.watched]
+        cause = verdict([one for one in causes if one.incident_id == incident.incident_id])
         for name, channel in catalog.alerts.channels.items():
             if not _takes(channel, incident):
                 continue
             opened = by_key.get(_key(incident, "opened", name))
             if opened is None:
                 if _is_due(channel, incident, now):
-                    yield _delivery(incident, "opened", name, channel, own, catalog.alerts.rules, now)
+                    yield _delivery(incident, "opened", name, channel, own, catalog.alerts.rules, cause, now)
             elif incident.state == "resolved" and opened.incident_state != "resolved":
-                one = _delivery(incident, "resolved", name, channel, own, catalog.alerts.rules, now)
+                one = _delivery(incident, "resolved", name, channel, own, catalog.alerts.rules, cause, now)
                 if one.key not in by_key:
                     yield one
 
@@ -72,18 +75,24 @@ def _delivery(
     channel: Channel,
     alerts: Sequence[Alert],
     rules: Mapping[str, Rule],
+    cause: str | None,
     now: datetime,
 ) -> Delivery:
     subject = f"{'Over' if incident.state == 'resolved' else incident.severity.capitalize()}: {incident.title}"
-    told = body_of(incident, event, alerts, rules, key=_key(incident, event, name), on_call=on_call(channel, now))
+    key, called = _key(incident, event, name), on_call(channel, now)
+    told = (
+        body_of(incident, event, alerts, rules, key=key, on_call=called, cause=cause)
+        if channel.kind == "webhook"
+        else text_of(incident, alerts, rules, called, cause)
+    )
     return Delivery(
-        key=_key(incident, event, name),
+        key=key,
         incident_id=incident.incident_id,
         channel=name,
         event=event,  # pyright: ignore[reportArgumentType]  # opened or resolved
         incident_state=incident.state,
         subject=subject,
-        body=told if channel.kind == "webhook" else text_of(incident, alerts, rules, on_call(channel, now)),
+        body=told,
         state="dry_run" if channel.dry_run else "waiting",
         made_at=now,
         next_at=now,
@@ -125,12 +134,14 @@ def body_of(
     *,
     key: str,
     on_call: str | None,
+    cause: str | None = None,
 ) -> str:
     """What a webhook gets: JSON, the same bytes at each attempt."""
     document = {
         "event": f"incident.{event}",
         "idempotency_key": key,
         "on_call": on_call,
+        "cause": cause,
         "incident": incident.model_dump(mode="json"),
         "alerts": [
             alert.model_dump(mode="json") | {"runbook": rules[alert.rule].runbook if alert.rule in rules else None}
@@ -140,10 +151,17 @@ def body_of(
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def text_of(incident: Incident, alerts: Sequence[Alert], rules: Mapping[str, Rule], on_call: str | None) -> str:
+def text_of(
+    incident: Incident,
+    alerts: Sequence[Alert],
+    rules: Mapping[str, Rule],
+    on_call: str | None,
+    cause: str | None = None,
+) -> str:
     """The same for a person."""
     over = "" if incident.resolved_at is None else f" Over since {incident.resolved_at:%Y-%m-%d %H:%M} UTC."
     lines = [f"{incident.title}. Since {incident.began_at:%Y-%m-%d %H:%M} UTC.{over}"]
+    lines += [f"Cause: {cause}"] if cause else []
     lines += [f"- {alert.told}" for alert in ranked(alerts)]
     books = sorted({book for alert in alerts if alert.rule in rules and (book := rules[alert.rule].runbook)})
     lines += [f"Runbook: {book}" for book in books]

@@ -1,13 +1,15 @@
-"""Backtests in words and as a table."""
+"""Causes and backtests in words and as a table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from rich.markup import escape
 from rich.table import Table
 
 from onlineeval_dagster.alerts.backtest import NEEDED_DAYS, Backtest, Tried
+from onlineeval_dagster.alerts.causes import verdict
 from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.contracts.alerts import IncidentCause
 
 _SHOWN = 5
 
@@ -46,6 +48,17 @@ def tried_lines(tried: Tried) -> Iterator[str]:
         yield f"· {one.told}"
     if len(tried.first) > _SHOWN:
         yield f"· and {len(tried.first) - _SHOWN} more"
+
+
+def cause_lines(causes: Sequence[IncidentCause]) -> Iterator[str]:
+    """The verdict, then every candidate with its evidence, ranked."""
+    said = verdict(causes)
+    if said is None:
+        yield "Causes: not looked for; they are for incidents of metrics, in the next run."
+        return
+    yield f"Cause: {said}"
+    for one in sorted(causes, key=lambda one: one.rank):
+        yield f"  {one.rank}. {one.told}"
 
 
 def _of(metric: str | None) -> str:

@@ -39,8 +39,10 @@ def evaluate(lake: Lake, catalog: Catalog, *, now: datetime) -> Evaluated:
     alive = live_on(stored, find(lake, catalog, now=now), catalog.alerts.live, read_said(lake, now=now), now=now)
     alerts = gathered(alive, together=timedelta(minutes=catalog.alerts.budget.together_minutes))
     incidents = incidents_of(alerts, catalog.alerts)
-    alert_days = _replace(lake, "alerts", stored, alerts, Alert, lambda one: one.began_at)
-    incident_days = _replace(lake, "incidents", read_incidents(lake), incidents, Incident, lambda one: one.opened_at)
+    alert_days = replace_changed(lake, "alerts", stored, alerts, Alert, lambda one: one.began_at)
+    incident_days = replace_changed(
+        lake, "incidents", read_incidents(lake), incidents, Incident, lambda one: one.opened_at
+    )
     return Evaluated(
         alerts=tuple(alerts), incidents=tuple(incidents), alert_days=alert_days, incident_days=incident_days
     )
@@ -58,7 +60,7 @@ def read_incidents(lake: Lake) -> list[Incident]:
     return from_table(rows(lake, sql, {"incidents": None}), Incident)
 
 
-def _replace(
+def replace_changed(
     lake: Lake,
     name: str,
     stored: Sequence[Row],
@@ -66,6 +68,7 @@ def _replace(
     contract: type[Row],
     instant: Callable[[Row], datetime],
 ) -> tuple[date, ...]:
+    """Put the rows of the days that are not as they should be in place; returns these days."""
     before, after = _by_day(stored, instant), _by_day(wanted, instant)
     changed = sorted(day for day in before.keys() | after.keys() if before.get(day) != after.get(day))
     if not changed:

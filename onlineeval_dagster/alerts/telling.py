@@ -10,18 +10,24 @@ from onlineeval_dagster.alerts.outbox import Delivery, Outbox
 from onlineeval_dagster.alerts.stage import read_alerts, read_incidents
 from onlineeval_dagster.catalog.alert_file import Channel
 from onlineeval_dagster.catalog.load import Catalog
-from onlineeval_dagster.contracts.alerts import Alert, Incident
+from onlineeval_dagster.contracts.alerts import Alert, Incident, IncidentCause
 from onlineeval_dagster.lake.delta import Lake
 
 
 def tell(
-    file: Path, catalog: Catalog, incidents: Sequence[Incident], alerts: Sequence[Alert], *, now: datetime
+    file: Path,
+    catalog: Catalog,
+    incidents: Sequence[Incident],
+    alerts: Sequence[Alert],
+    causes: Sequence[IncidentCause] = (),
+    *,
+    now: datetime,
 ) -> Sent:
     """Write down what is to be told of these incidents, and send what is due. Without channels nothing happens."""
     if not catalog.alerts.channels and not file.exists():
         return Sent()
     with Outbox(file) as outbox:
-        outbox.put(to_tell(incidents, alerts, catalog, outbox.all(), now=now))
+        outbox.put(to_tell(incidents, alerts, catalog, outbox.all(), causes, now=now))
         return send_due(outbox, catalog.alerts.channels, now=now)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from onlineeval_dagster.contracts.base import Contract, Count, Finite, Instant, Key, Probability
+from onlineeval_dagster.contracts.base import Contract, Count, Finite, Instant, Key, Probability, Share
 
 AlertState = Literal["pending", "firing", "acknowledged", "resolved"]
 IncidentState = Literal["open", "acknowledged", "resolved"]
@@ -94,3 +94,55 @@ class Incident(Contract):
     resolved_at: Instant | None = None
     silenced_until: Instant | None = None
     openings: Count = 1
+
+
+CauseKind = Literal["deploy", "event", "traffic", "latency", "failures", "mix", "judge_version", "unexplained"]
+
+
+class IncidentCause(Contract):
+    """What may be behind an incident, with the evidence. Grain: the first three.
+
+    kind           a deploy or an event that was sent; a mechanism (traffic, latency, failures, mix, judge_version); or
+                   `unexplained`: that none of the deploys and events is behind it
+    name           of the deploy, event or mechanism
+    rank           1 for what is named first
+    verdict        `named` alone or with others that cannot be told apart, `unlikely`, or `unknown` with the `reason`
+    opened_at      of the incident; its day is the row's day
+    metric, slice, slice_value  of the series that is looked at: that of the incident's first alert
+    occurred_at    of a deploy or event
+    probability    by the shapes that the fall can have; those of deploys, events and `unexplained` add up to 1
+    before, after  what was to be expected after a deploy by the time before it, and what came, in the metric's unit;
+                   of times and money geometric means
+    difference, low, high  after - before without the rhythm, likely range; up to the changes before and after it
+    beside, beside_low, beside_high  its answers less those of older versions served beside it at the same time
+    placebo        share of times without a deploy, in the weeks before, at which as much changed; of `placebos` times
+    explained, explained_low, explained_high  of a mechanism: the part of the change that it explains, 1 for all of it
+    told           in a sentence
+    """
+
+    incident_id: Key
+    kind: CauseKind
+    name: Key
+    rank: Count
+    verdict: Literal["named", "unlikely", "unknown"]
+    opened_at: Instant
+    metric: Key
+    slice: Key
+    slice_value: Key
+    occurred_at: Instant | None = None
+    probability: Share | None = None
+    before: Finite | None = None
+    after: Finite | None = None
+    difference: Finite | None = None
+    low: Finite | None = None
+    high: Finite | None = None
+    beside: Finite | None = None
+    beside_low: Finite | None = None
+    beside_high: Finite | None = None
+    placebo: Share | None = None
+    placebos: Count | None = None
+    explained: Finite | None = None
+    explained_low: Finite | None = None
+    explained_high: Finite | None = None
+    told: str
+    reason: str | None = None

@@ -300,6 +300,13 @@ TABLES: dict[str, Table] = {
             description="Alerts that belong together, from their opening until all of them are over.",
         ),
         Table(
+            name="incident_causes",
+            contract=alerts.IncidentCause,
+            key=("incident_id", "kind", "name"),
+            day_of=("opened_at",),
+            description="What may be behind each incident: deploys, events, mechanisms or none, with evidence.",
+        ),
+        Table(
             name="experiment_results",
             contract=experiments.ExperimentResult,
             key=("experiment", "as_of", "variant", "metric", "slice", "slice_value", "said_by"),

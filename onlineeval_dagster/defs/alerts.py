@@ -4,11 +4,14 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from onlineeval_dagster.alerts.blame import attribute, read_causes
+from onlineeval_dagster.alerts.causes import verdict
 from onlineeval_dagster.alerts.stage import Evaluated, evaluate, evaluation_key, read_alerts, read_incidents
 from onlineeval_dagster.alerts.telling import due_key, tell
 from onlineeval_dagster.defs.place import Place
 from onlineeval_dagster.defs.quality import contract_checks
 from onlineeval_dagster.defs.tables import RETRIES, listed, table_spec
+from onlineeval_dagster.reports.incident_stage import write_incidents
 
 ALERTS = table_spec(
     "alerts",
@@ -16,17 +19,19 @@ ALERTS = table_spec(
     deps=["metric_points", "detrended_metrics", "coverage", "selections", "verdicts", "events"],
 )
 INCIDENTS = table_spec("incidents", group="alerts", deps=["alerts"])
+CAUSES = table_spec(
+    "incident_causes",
+    group="alerts",
+    deps=["incidents", "response_facts", "metric_points", "detrended_metrics", "deploys", "events"],
+)
 
 
 @dg.multi_asset(name="alerting", specs=[ALERTS, INCIDENTS], retry_policy=RETRIES, pool="lake")
-def alerting(context: dg.AssetExecutionContext, place: Place) -> Iterator[dg.MaterializeResult]:
+def alerting(place: Place) -> Iterator[dg.MaterializeResult]:
     """Look at every mature window with every rule that is not off; write what became of alerts and incidents."""
     with place.stage("alerts"):
         catalog = place.catalog()
         done = evaluate(place.lake(), catalog, now=place.now())
-        told = tell(place.settings().outbox_file, catalog, done.incidents, done.alerts, now=place.now())
-    for error in told.errors:  # tried again later; what was found is on record whoever could be told
-        context.log.warning(error)
     yield dg.MaterializeResult(
         asset_key="alerts",
         metadata={
@@ -40,10 +45,61 @@ def alerting(context: dg.AssetExecutionContext, place: Place) -> Iterator[dg.Mat
         metadata={
             "dagster/row_count": len(done.incidents),
             "open": dg.MetadataValue.md(_open(done)),
-            "messages sent": told.sent,
-            "messages that failed": told.failed,
             "days": listed(done.incident_days),
         },
+    )
+
+
+@dg.multi_asset(specs=[CAUSES], retry_policy=RETRIES, pool="warehouse")
+def incident_causes(context: dg.AssetExecutionContext, place: Place) -> dg.MaterializeResult:
+    """Look for the causes of new incidents; then people are told, whether causes could be looked for or not."""
+    settings, catalog, lake = place.settings(), place.catalog().whole(), place.lake()
+    incidents, alerts = read_incidents(lake), read_alerts(lake)
+    try:
+        with place.warehouse("looking for causes"):
+            done = attribute(settings.warehouse_file, lake, catalog, incidents, alerts, now=place.now())
+    finally:
+        told = tell(settings.outbox_file, catalog, incidents, alerts, read_causes(lake), now=place.now())
+        for error in told.errors:  # tried again later; what was found is on record whoever could be told
+            context.log.warning(error)
+    lines = [
+        f"- {one.title}: {verdict([cause for cause in done.causes if cause.incident_id == one.incident_id]) or 'none'}"
+        for one in incidents
+        if one.state != "resolved"
+    ]
+    return dg.MaterializeResult(
+        asset_key="incident_causes",
+        metadata={
+            "dagster/row_count": len(done.causes),
+            "incidents looked at": done.looked_at,
+            "open incidents": dg.MetadataValue.md("\n".join(lines) or "none"),
+            "messages sent": told.sent,
+            "messages that failed": told.failed,
+            "days": listed(done.days),
+        },
+    )
+
+
+@dg.asset(
+    group_name="alerts",
+    owners=["team:evaluation"],
+    kinds={"html", "markdown"},
+    deps=["incident_causes", "metric_points", "detrended_metrics"],
+    retry_policy=RETRIES,
+    pool="lake",
+)
+def incident_pages(place: Place) -> dg.MaterializeResult:
+    """A page an incident with its series, causes and timeline, and the draft of its post-mortem."""
+    with place.stage("incident_pages"):
+        written = write_incidents(place.settings(), place.lake(), place.catalog().whole(), now=place.now())
+    newest = written[-1] if written else None
+    return dg.MaterializeResult(
+        metadata={
+            "pages written": len(written),
+            "latest": dg.MetadataValue.md(newest.markdown if newest is not None else "none"),
+            "page": dg.MetadataValue.path(str(newest.page)) if newest is not None else "none",
+            "post-mortem": dg.MetadataValue.path(str(newest.post_mortem)) if newest is not None else "none",
+        }
     )
 
 
@@ -77,7 +133,7 @@ def alerts_add_up(place: Place) -> dg.AssetCheckResult:
 
 watch_rules = dg.define_asset_job(
     "watch_rules",
-    selection=dg.AssetSelection.assets("alerts", "incidents"),
+    selection=dg.AssetSelection.assets("alerts", "incidents", "incident_causes", "incident_pages"),
     description="Look with the rules at windows that have become mature; no tick is needed for it, nor any new line.",
     executor_def=dg.in_process_executor,
 )
@@ -98,8 +154,12 @@ def windows_mature(context: dg.ScheduleEvaluationContext, place: Place) -> dg.Ru
 
 
 defs = dg.Definitions(
-    assets=[alerting],
-    asset_checks=[contract_checks("check_alerts", ["alerts", "incidents"]), alerts_add_up],
+    assets=[alerting, incident_causes, incident_pages],
+    asset_checks=[
+        contract_checks("check_alerts", ["alerts", "incidents"]),
+        contract_checks("check_causes", ["incident_causes"]),
+        alerts_add_up,
+    ],
     jobs=[watch_rules],
     schedules=[windows_mature],
 )

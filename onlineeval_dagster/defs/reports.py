@@ -15,7 +15,7 @@ from onlineeval_dagster.reports.stage import write_daily_report
     kinds={"html", "markdown"},
     deps=[
         *("metric_points", "deploy_effects", "corrected_points", "daily_coverage", "judge_coverage", "arrivals"),
-        "incidents",
+        *("incidents", "incident_causes"),
     ],
     partitions_def=DAYS,
     retry_policy=RETRIES,

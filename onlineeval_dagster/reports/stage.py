@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from onlineeval_dagster.alerts.blame import read_causes
 from onlineeval_dagster.alerts.stage import read_incidents
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.arrow import from_table
@@ -71,15 +72,17 @@ def write_daily_report(settings: Settings, lake: Lake, catalog: Catalog, *, day:
         effect_level=EFFECT_LEVEL,
         grains=catalog.metrics.grains,
         paused=_paused(settings, catalog, now),
-        incidents=list(map(redact, incident_lines(read_incidents(lake), catalog.alerts.rules, day=day))),
+        incidents=list(
+            map(redact, incident_lines(read_incidents(lake), catalog.alerts.rules, read_causes(lake), day=day))
+        ),
         so_far=_so_far(settings, catalog, points, history[:HISTORY_DAYS], day),
         raters=_raters(settings, catalog, history[:RATER_DAYS]),
         corrected=_corrected(lake, catalog, day),
     )
     folder = settings.report_folder / "daily"
     text = render_markdown(report)
-    html = _replace(folder / f"{day}.html", render_html(report))
-    markdown = _replace(folder / f"{day}.md", text)
+    html = replace_text(folder / f"{day}.html", render_html(report))
+    markdown = replace_text(folder / f"{day}.md", text)
     unquoted = render_markdown(replace(report, worst=(), no_worst="They stand in the page alone."))
     return WrittenReport(day=day, sentence=text.splitlines()[0], html=html, markdown=markdown, unquoted=unquoted)
 
@@ -266,7 +269,7 @@ def _deploy_title(deploy: dict[str, Any], seen: set[str]) -> str:
     return f"prompt {redact(version)}"
 
 
-def _replace(file: Path, text: str) -> Path:
+def replace_text(file: Path, text: str) -> Path:
     """Write whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_suffix(f".{os.getpid()}.part")

@@ -3,6 +3,7 @@
 import getpass
 import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,8 +49,10 @@ def list_(
 
 @alerts_app.command("show")
 def show(name: Annotated[str, typer.Argument(help="An incident or an alert, as `list` names it.")]) -> None:
-    """An incident with the evidence of each of its alerts."""
+    """An incident with the evidence of each of its alerts, and what may be behind it."""
+    from onlineeval_dagster.alerts.blame import read_causes
     from onlineeval_dagster.alerts.incidents import ranked
+    from onlineeval_dagster.alerts.shown import cause_lines
     from onlineeval_dagster.alerts.stage import read_alerts, read_incidents
     from onlineeval_dagster.lake.delta import Lake
 
@@ -63,6 +66,8 @@ def show(name: Annotated[str, typer.Argument(help="An incident or an alert, as `
         if incident.incident_id == own[0].incident_id:
             heard = f", {incident.acknowledged_by} has it" if incident.acknowledged_by else ""
             out.print(f"{incident.title} – {incident.state}{heard}, {incident.owner}", markup=False)
+            for line in cause_lines([one for one in read_causes(lake) if one.incident_id == incident.incident_id]):
+                out.print(line, markup=False)
     for alert in ranked(own):
         out.print(f"· {alert.told}", markup=False)
         over = f", over {alert.resolved_at:%Y-%m-%d %H:%M}: {alert.ending}" if alert.resolved_at is not None else ""
@@ -73,6 +78,24 @@ def show(name: Annotated[str, typer.Argument(help="An incident or an alert, as `
             f"  {alert.strength or 0:.1f} times its threshold, reached by one in {1 / alert.chance:,.0f} quiet looks",
             markup=False,
         )
+
+
+@alerts_app.command("postmortem")
+def postmortem(
+    name: Annotated[str, typer.Argument(help="An incident, as `list` names it.")],
+    out: Annotated[Path | None, typer.Option(help="A file for the page; its Markdown lies beside it.")] = None,
+) -> None:
+    """Draft a post-mortem: every metric before and during, causes, timeline, what was tried, what is open."""
+    from onlineeval_dagster.catalog.load import load_catalog
+    from onlineeval_dagster.lake.delta import Lake
+    from onlineeval_dagster.reports.incident_page import post_mortem
+    from onlineeval_dagster.reports.incident_stage import gathered, write_page
+
+    settings = load_settings()
+    lake, catalog = Lake(settings.lake_folder), load_catalog(settings.catalog).whole()
+    draft = post_mortem(gathered(settings, lake, catalog, name, now=datetime.now(UTC)))
+    file = write_page(draft, out or settings.report_folder / "incidents" / f"{name}-post-mortem.html")
+    printed_on().print(f"{file}\n{file.with_suffix('.md')}", markup=False, soft_wrap=True)
 
 
 @alerts_app.command("ack")

@@ -55,11 +55,15 @@ def test_an_incident_is_written_checked_and_told_by_a_job_that_needs_no_tick(tmp
     (incident,) = read_incidents(Lake(home / "lake"))
     assert (incident.state, incident.began_at, incident.watched) == ("open", this_hour - 5 * HOUR, False)
     assert told["incident"]["incident_id"] == incident.incident_id
+    assert told["cause"] == "No cause can be named: the warehouse has no answers yet."
+    assert (home / "reports" / "incidents" / f"{incident.incident_id}-post-mortem.html").exists()
 
 
 def test_incidents_are_in_the_tick_and_have_checks_that_stop_it() -> None:
     graph = definitions().resolve_asset_graph()
     tick = definitions().resolve_job_def("tick")
-    assert {dg.AssetKey("alerts"), dg.AssetKey("incidents")} <= set(tick.asset_layer.executable_asset_keys)
+    assert {dg.AssetKey(name) for name in ("alerts", "incidents", "incident_causes", "incident_pages")} <= set(
+        tick.asset_layer.executable_asset_keys
+    )
     key = dg.AssetCheckKey(dg.AssetKey("incidents"), "alerts_add_up")
     assert graph.get_check_spec(key).blocking

@@ -17,7 +17,7 @@ from onlineeval_dagster.alerts.messages import on_call, to_tell
 from onlineeval_dagster.alerts.outbox import GIVEN_UP_AFTER, Outbox
 from onlineeval_dagster.alerts.telling import tell
 from onlineeval_dagster.catalog.alert_file import Channel
-from onlineeval_dagster.contracts.alerts import Alert, Incident
+from onlineeval_dagster.contracts.alerts import Alert, Incident, IncidentCause
 from tests.alerts.alert_worlds import NOW, catalog
 from tests.alerts.receivers import Receiver, receiver
 
@@ -264,3 +264,17 @@ def test_mail_that_cannot_be_sent_is_tried_again(file):
     assert told(file, rules, incident()).failed == 1
     (one,) = deliveries(file)
     assert (one.state, one.attempts) == ("waiting", 1) and "could not deliver" in one.error
+
+
+def test_a_message_names_the_first_cause_in_a_line():
+    cause = IncidentCause(
+        **{"incident_id": "i-1", "kind": "deploy", "name": "d7", "rank": 1, "verdict": "named", "opened_at": NOW},
+        **{"metric": "latency", "slice": "all", "slice_value": "all", "told": "Deploy d7: chance 97 %."},
+    )
+    rules = with_channels(
+        ops={"kind": "webhook", "url": "https://example.org", "secret": "s"},
+        mail={"kind": "apprise", "url": "mailto://example.org"},
+    )
+    told = {one.channel: one.body for one in to_tell([incident()], [alert()], rules, [], [cause], now=NOW)}
+    assert json.loads(told["ops"])["cause"] == "Deploy d7: chance 97 %."
+    assert told["mail"].splitlines()[1] == "Cause: Deploy d7: chance 97 %."

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from onlineeval_dagster.alerts.blame import attribute
 from onlineeval_dagster.alerts.stage import evaluate, read_alerts, read_incidents
 from onlineeval_dagster.catalog.load import load_catalog
 from onlineeval_dagster.cli import app
@@ -81,6 +82,19 @@ def test_an_incident_is_listed_shown_and_taken(home: Settings) -> None:
     assert incident.incident_id in listed and "watched" in listed and "2 rules watch" in listed
     told = say("show", incident.incident_id)
     assert "Answers take longer: 1," in told and "times its threshold" in told
+    assert "Causes: not looked for" in told
+    attribute(
+        home.warehouse_file,
+        lake,
+        load_catalog(home.catalog),
+        read_incidents(lake),
+        read_alerts(lake),
+        now=TODAY + timedelta(hours=1),
+    )
+    assert "Cause: No cause can be named: the warehouse has no answers yet." in say("show", incident.incident_id)
+    draft = home.home / "draft.html"
+    assert str(draft.with_suffix(".md")) in say("postmortem", incident.incident_id, "--out", str(draft))
+    assert "Post-mortem of incident" in draft.read_text(encoding="utf-8")
     assert "ada has" in say("ack", incident.incident_id, "--by", "ada")
     look(home)
     assert "acknowledged (ada)" in say("list")

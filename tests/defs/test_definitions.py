@@ -57,6 +57,8 @@ DEPENDS_ON: dict[str, set[str]] = {
     "deploy_effects": {"deploy_moments"},
     "alerts": {"metric_points", "detrended_metrics", "coverage", "selections", "verdicts", "events"},
     "incidents": {"alerts"},
+    "incident_causes": {"incidents", "response_facts", "metric_points", "detrended_metrics", "deploys", "events"},
+    "incident_pages": {"incident_causes", "metric_points", "detrended_metrics"},
     "gold_answers": {"responses", "labels"},
     "reviewer_quality": {"labels", "gold_answers"},
     "promotion_evidence": {"labels", "verdicts", "responses", "judge_reliability"},
@@ -68,7 +70,7 @@ DEPENDS_ON: dict[str, set[str]] = {
     "experiment_results": {"response_facts", "exposures"},
     "daily_report": {
         *("metric_points", "deploy_effects", "corrected_points", "daily_coverage", "judge_coverage", "arrivals"),
-        "incidents",
+        *("incidents", "incident_causes"),
     },
 }
 GROUPS = {
@@ -90,7 +92,7 @@ GROUPS = {
         *("review_tasks", "gold_answers", "reviewer_quality", "corrected_points"),
         *("reviewer_agreement", "judge_agreement", "judge_calibration", "promotion_evidence"),
     },
-    "alerts": {"alerts", "incidents"},
+    "alerts": {"alerts", "incidents", "incident_causes", "incident_pages"},
     "experiments": {"experiment_results"},
     "reports": {"daily_report"},
 }
@@ -99,12 +101,12 @@ POOLS = {
     "lake": {
         *("ingest", "signals", "signal_worth", "selections", "detrended_metrics", "review_tasks", "coverage"),
         *("judge_comparisons", "judge_reliability", "judge_drift", "judge_worth"),
-        *("gold_answers", "reviewer_quality", "promotion_evidence", "alerting"),
+        *("gold_answers", "reviewer_quality", "promotion_evidence", "alerting", "incident_pages"),
     },
     "judges": {"verdicts", "judge_trials", "judged_days"},
     "warehouse": {
         *("warehouse", "metric_points", "minute_counts", "deploy_effects", "corrected_points", "daily_report"),
-        "experiment_results",
+        *("experiment_results", "incident_causes"),
     },
 }
 
@@ -137,7 +139,7 @@ def test_an_asset_says_what_it_is_whose_it_is_and_what_it_is_made_of(graph, name
     assert len(asset.description) > 40
     assert asset.owners == ["team:evaluation"]
     kinds = {"delta", "parquet"} if name in TABLES or name == "judged_days" else {"dbt", "duckdb"}
-    assert asset.kinds == ({"html", "markdown"} if name == "daily_report" else kinds)
+    assert asset.kinds == ({"html", "markdown"} if name in ("daily_report", "incident_pages") else kinds)
 
 
 @pytest.mark.parametrize("name", TABLES)
