@@ -24,7 +24,7 @@ from onlineeval_dagster.alerts.causes import Evidence, Found
 from onlineeval_dagster.alerts.cells import NEEDED, Hours, cells_of
 from onlineeval_dagster.alerts.contrasts import before_and_after, beside, placebo
 from onlineeval_dagster.alerts.mechanisms import Explained, explained_by, explained_by_mix, explained_by_traffic
-from onlineeval_dagster.alerts.onset import Cells, weigh
+from onlineeval_dagster.alerts.onset import EXPLAINED, OLDER, Cells, weigh
 from onlineeval_dagster.alerts.suspects import Suspect, deploy_times
 from onlineeval_dagster.catalog.alert_file import worse_of
 from onlineeval_dagster.catalog.load import Catalog
@@ -72,9 +72,10 @@ class Look:
             own = served(answers, suspects, begin=self.begin, end=self.end, offsets=(mix_of or "", above))
             cells = self._cells(own, past)
         besides = [self._of_way(answers, suspects, way) for way in WAYS if way in ways and ways[way].enough]
+        minutes = (self.end - self.begin) / MINUTE
         return Found(
             suspects=suspects,
-            shares=weigh([cells, *besides], minutes=(self.end - self.begin) / MINUTE),
+            shares=weigh([cells, *besides], minutes=minutes, nothing=OLDER if mix is None else EXPLAINED),
             evidence=[self._of_suspect(at, suspects, cells, own, past) for at in range(len(suspects))],
             ways=ways,
             mix_of=mix_of,

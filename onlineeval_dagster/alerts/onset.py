@@ -21,7 +21,9 @@ SUDDEN_HOURS, GRADUAL_HOURS = 168.0, 24.0
 hours, or as a slow change that begins within so many. Chosen on simulations, as are the limits below."""
 OLDER = 0.2
 """And the chance, against one deploy's, that it began before all that is looked at: nothing changes in it."""
-NAMED_FROM = 0.6
+EXPLAINED = 5.0
+"""The same where a mix of users explains most of the fall and was taken out: what is left needs no cause."""
+NAMED_FROM = 0.65
 """Chance that it was any of the suspects, above which one or some of them are named."""
 ALONE_FROM = 0.7
 """Share of that chance above which one is named alone."""
@@ -67,10 +69,11 @@ class Shares:
         return self.sudden + self.gradual + self.older
 
 
-def weigh(series: Sequence[Cells], *, minutes: float) -> Shares:
+def weigh(series: Sequence[Cells], *, minutes: float, nothing: float = OLDER) -> Shares:
     """Weigh the suspects of `series`, which began together, over `minutes` from their beginning.
 
     More than one series: of one incident each has its own size and noise, and all have the same cause.
+    nothing  the chance beforehand, against one deploy's, that nothing changes within reach: OLDER or EXPLAINED
     """
     count = len(series[0].touched)
     suspects, steps, slopes = np.zeros(count), 0.0, 0.0
@@ -79,7 +82,7 @@ def weigh(series: Sequence[Cells], *, minutes: float) -> Shares:
         steps = steps + _of_steps(cells, np.arange(GRID_MINUTES, max(minutes, 2 * GRID_MINUTES), GRID_MINUTES))
         slopes = slopes + _of_slopes(cells, np.arange(0.0, max(minutes - SLOPE_LASTS, 1.0), SLOPE_MINUTES), minutes)
     sudden, gradual = _log_mean(np.asarray(steps)), _log_mean(np.asarray(slopes))
-    prior = np.log([minutes / 60 / SUDDEN_HOURS, minutes / 60 / GRADUAL_HOURS, OLDER])
+    prior = np.log([minutes / 60 / SUDDEN_HOURS, minutes / 60 / GRADUAL_HOURS, nothing])
     whole = np.concatenate([suspects, prior + np.array([sudden, gradual, 0.0])])
     shares = np.exp(whole - whole.max())
     shares /= shares.sum()
