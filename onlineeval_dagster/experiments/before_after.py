@@ -6,7 +6,8 @@ Three questions to the same days, each with its own assumption and its own place
                                 before the change (Card, Krueger 1994, AER; Bertrand, Duflo, Mullainathan 2004, QJE)
     synthetic control           a weighted mean of the untouched is what would have been; placebo: each of these as if
                                 it had been touched (Abadie, Diamond, Hainmueller 2010, JASA)
-    structural series           level and its regression on the untouched go on as they were (metrics/counterfactual)
+    structural series           level and its regression on the untouched go on as they were (metrics/counterfactual);
+                                placebo: the same at an earlier date
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,11 @@ class Weighted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeforeAfter:
-    """before, after: means of the touched series. Days counted; series that were untouched and whole."""
+    """before, after: means of the touched series. Days counted; series that were untouched and whole.
+
+    earlier: the structural series' placebo, as if the change had come as many days sooner as there are since; None
+    where that leaves too few days before it
+    """
 
     before: float
     after: float
@@ -55,6 +60,7 @@ class BeforeAfter:
     parallel: Parallel | NotEnough
     weighted: Weighted | NotEnough
     structural: Effect
+    earlier: Effect | None
 
 
 def before_after(touched: Floats, untouched: Mapping[str, Floats], *, before: int) -> BeforeAfter | NotEnough:
@@ -64,6 +70,8 @@ def before_after(touched: Floats, untouched: Mapping[str, Floats], *, before: in
     if len(touched) - before < NEEDED_AFTER:
         return NotEnough(have=len(touched) - before, needed=NEEDED_AFTER, reason="too few days since the change")
     donors = np.column_stack([*untouched.values()]) if untouched else np.zeros((len(touched), 0))
+    beside = donors.mean(axis=1, keepdims=True) if untouched else donors
+    sooner = 2 * before - len(touched)
     none = NotEnough(have=0, needed=1, reason="no series that the change did not touch")
     return BeforeAfter(
         before=float(touched[:before].mean()),
@@ -73,8 +81,9 @@ def before_after(touched: Floats, untouched: Mapping[str, Floats], *, before: in
         untouched=tuple(untouched),
         parallel=_parallel(touched - donors.mean(axis=1), before) if untouched else none,
         weighted=_weighted(touched, donors, [*untouched], before),
-        structural=structural_effect(
-            touched, donors.mean(axis=1, keepdims=True) if untouched else donors, before=before
+        structural=structural_effect(touched, beside, before=before),
+        earlier=(
+            structural_effect(touched[:before], beside[:before], before=sooner) if sooner >= NEEDED_BEFORE else None
         ),
     )
 

@@ -23,7 +23,12 @@ def before_after_lines(title: str, where: str, daily: Daily, found: BeforeAfter)
     yield from _parallel(found)
     yield from _weighted(found)
     beside = f"beside the mean of {', '.join(found.untouched)}" if found.untouched else "by itself, as all was touched"
-    yield f"Its own level going on as it was, {beside}: {_effect(found.structural)}."
+    placebo = (
+        "no placebo, as there are too few days before"
+        if found.earlier is None
+        else f"placebo, {found.days_after} days sooner: {_effect(found.earlier)}"
+    )
+    yield f"Its own level going on as it was, {beside}: {_effect(found.structural)} ({placebo})."
     yield _together(found)
 
 

@@ -19,6 +19,7 @@ from onlineeval_dagster.experiments.counted import Counted
 from onlineeval_dagster.experiments.health import Splits
 from onlineeval_dagster.experiments.moments import D, Floats, UnitMoments, Y
 from onlineeval_dagster.experiments.power import Traffic
+from onlineeval_dagster.experiments.strata import post_stratified
 from onlineeval_dagster.experiments.totals import NO_LABELS, count_units
 from onlineeval_dagster.experiments.trust import resplits
 from onlineeval_dagster.lake.scan import literals
@@ -31,7 +32,9 @@ NEEDED_UNITS = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenMetric:
-    """value in the metric's own unit; spread of a unit's influence as a share of it; variance the covariates remove."""
+    """value in the metric's own unit; spread of a unit's influence as a share of it; variance that the past and strata
+    take out.
+    """
 
     value: float
     spread: float
@@ -88,14 +91,13 @@ def look_back(
             "looks": (),
             "variants": {"first": 0.5, "second": 0.5},
             "control": None,
-            "segments": (),
-            "stratify_by": None,
+            "segments": () if experiment.stratify_by is None else (experiment.stratify_by,),
         }
     )
     asked = _EXPOSED.format(key=_KEY[experiment.unit], environments=literals(catalog.sampling.environments))
     exposures = query(file, asked, {"start": start, "until": until})
     counted = count_units(file, catalog, "past", past, exposures, looks=[until], labels=labels)[0]
-    metrics = {name: _metric(counted.moments, place) for place, name in enumerate(experiment.metrics)}
+    metrics = {name: _metric(counted, place) for place, name in enumerate(experiment.metrics)}
     traffic = _traffic(exposures.column("occurred_at").to_numpy(), start, weeks)
     splits = {name: one[0] for name, one in zip(experiment.metrics, resplits(past, counted), strict=True)}
     is_judged = catalog.metrics.metrics[experiment.primary].judge is not None
@@ -122,9 +124,13 @@ def _people(counted: Counted) -> SeenPeople | NotEnough:
     )
 
 
-def _metric(moments: UnitMoments, place: int) -> SeenMetric | NotEnough:
-    both = moments.products[place, 0]
+def _metric(counted: Counted, place: int) -> SeenMetric | NotEnough:
+    """Over all units, by strata where there are any: the segments of `past` are these alone."""
+    products = counted.moments.products[place]
+    both = products[0]
     found = compare(UnitMoments(products=both), needed=NEEDED_UNITS)
+    if len(products) > 1:
+        found = compare(post_stratified(UnitMoments(products=products[1:])), needed=NEEDED_UNITS)
     if not found.answered[0]:
         return NotEnough(have=int(found.units[0]), needed=NEEDED_UNITS, reason=str(found.reason[0]))
     whole = UnitMoments(products=both.sum(axis=0, keepdims=True))

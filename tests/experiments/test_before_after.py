@@ -43,6 +43,7 @@ def test_intervals_hold_no_effect_as_often_as_they_say_and_find_a_large_one() ->
     assert isinstance(found, BeforeAfter) and isinstance(found.parallel, Parallel)
     assert found.parallel.effect.low > 0 and found.parallel.effect.value == pytest.approx(4, abs=1)
     assert found.parallel.placebo_p == 1 / 30, "the real date among the 29 others"
+    assert found.earlier is not None and found.earlier.low < 0 < found.earlier.high, "nothing a week before"
     assert isinstance(found.weighted, Weighted)
     assert found.weighted.gap == pytest.approx(4, abs=1) and found.weighted.placebo_p == pytest.approx(0.2)
     assert sum(found.weighted.weights.values()) == pytest.approx(1, abs=0.02)
@@ -55,6 +56,8 @@ def test_what_was_not_touched_may_be_too_little() -> None:
     alone = before_after(touched, {}, before=35)
     assert isinstance(alone, BeforeAfter) and isinstance(alone.parallel, NotEnough)
     assert alone.structural.low < alone.structural.high
+    short = before_after(touched[12:], {}, before=23)
+    assert isinstance(short, BeforeAfter) and short.earlier is None
     for days, why in ((10, "before the change"), (41, "since the change")):
         few = before_after(touched, donors, before=days)
         assert isinstance(few, NotEnough) and why in few.reason
@@ -89,6 +92,7 @@ def test_the_verb_says_first_that_nothing_was_randomised(tmp_path: Path) -> None
         "7 since",
         "days are missing: new",
         "Synthetic control",
+        "7 days sooner",
         "something moved on that day",
     ):
         assert part in text

@@ -149,6 +149,10 @@ def test_past_traffic_is_counted_as_the_experiment_will_be(tmp_path: Path) -> No
     assert copied.value == pytest.approx(0.5, abs=0.05)
     assert copied.removed > 0.1, "users keep their own level"
     assert found.people is None and found.splits["copied"].is_sound
+    by_device = experiment(guardrails={}, segments=["device"], stratify_by="device")
+    stratified = look_back(file, CATALOG, by_device, now=now)
+    assert isinstance(stratified, Seen) and isinstance(stratified.metrics["copied"], SeenMetric)
+    assert stratified.metrics["copied"].removed > 0.2, "levels of copying differ by device"
     # Beta(4, 4) levels: intra-class correlation 1 / 9; some 8.4 answers of a user.
     assert copied.spread == pytest.approx(rate_spread(0.5, answers=8.4, icc=1 / 9), rel=0.12)
 
