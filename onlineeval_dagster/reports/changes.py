@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from onlineeval_dagster.contracts.estimates import DeployEffect
 from onlineeval_dagster.reports.model import Change, ChangeLine, Found, MetricWords
 from onlineeval_dagster.reports.sentence import is_clause, now_clause
-from onlineeval_dagster.reports.wording import Format, count, format_for_difference, listed, moment
+from onlineeval_dagster.reports.wording import Format, count, format_for_difference, listed, lower_first, moment
 
 SHOWN_FOR = timedelta(days=28)
 SHOWN_AT_ONCE = 4
@@ -70,7 +70,7 @@ def _line(
     better = [effect for effect in others if effect.found == "better"]
     for also, effects_named in (("Also worse", worse[SHOWN_IN_FULL:]), ("Better", better)):
         if effects_named:
-            lines.append(f"{also}: {listed([_lower(metrics[effect.metric].title) for effect in effects_named])}.")
+            lines.append(f"{also}: {listed([lower_first(metrics[effect.metric].title) for effect in effects_named])}.")
     if others and not worse and not better and any(effect.found for effect in others):
         lines.append("No clear change in the other numbers.")
     if change.description:
@@ -84,7 +84,7 @@ def _line(
         when=moment(change.occurred_at),
         lines=tuple(lines),
         found=main.found if main else None,
-        also_worse=tuple(_lower(metrics[effect.metric].title) for effect in worse),
+        also_worse=tuple(lower_first(metrics[effect.metric].title) for effect in worse),
     )
 
 
@@ -98,7 +98,7 @@ def effect_text(effect: DeployEffect, words: MetricWords) -> str:
     if effect.found == "no_clear_change":
         clause = is_clause(words)
         between = f"between {_away(written, low, clause)} and {_away(written, high, clause)}"
-        said = f"{_lower(now_clause(words))} somewhere" if clause else f"{_lower(words.title)} is"
+        said = f"{lower_first(now_clause(words))} somewhere" if clause else f"{lower_first(words.title)} is"
         return f"No clear change since: {said} {between}."
     smallest, largest = sorted((abs(low), abs(high)))
     size = f"likely {written.likely(smallest, largest).removesuffix(written.suffix)}"
@@ -129,10 +129,6 @@ def is_in_force(line: ChangeLine, lines: Sequence[ChangeLine]) -> bool:
 def _away(written: Format, difference: float, clause: bool) -> str:
     more, less = ("more often", "less often") if clause else ("higher", "lower")
     return f"{written.difference(difference)} {more if difference > 0 else less}"
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:] if not text[:2].isupper() else text
 
 
 def _upper(text: str) -> str:

@@ -11,6 +11,7 @@ from onlineeval_dagster.reports import experiment_parts as parts
 from onlineeval_dagster.reports.experiment_beside import Beside
 from onlineeval_dagster.reports.experiment_parts import STATES, Metrics, Part, Rows, chance, percent
 from onlineeval_dagster.reports.experiment_reviewers import judged_part, reviewers_parts
+from onlineeval_dagster.reports.wording import lower_first
 
 NOTHING = Beside()
 
@@ -23,7 +24,7 @@ DO = {
 }
 
 
-_BECAUSE = {
+BECAUSE = {
     "the trust gate failed": "the numbers cannot be trusted yet",
     "harm is certain, whenever one looks": "it does harm ({})",
     "no planned look": "it is too early to decide",
@@ -128,8 +129,8 @@ def _sentence(experiment: Experiment, metrics: Metrics, row: ExperimentResult) -
     override = experiment.override
     if override is not None:
         return f"{said}. {override.by} decided `{override.decision}` on {override.decided_on}: {override.reason}"
-    named = [metrics[one].title if one in metrics else one for one in (row.because or "").split(", ")]
-    return f"{said}: {_BECAUSE[row.rule or ''].format(', '.join(named).lower())}."
+    named = [lower_first(metrics[one].title) for one in (row.because or "").split(", ") if one in metrics]
+    return f"{said}: {BECAUSE[row.rule or ''].format(', '.join(named))}."
 
 
 def _why(experiment: Experiment, metrics: Metrics, row: ExperimentResult, whole: Rows) -> Iterable[str]:

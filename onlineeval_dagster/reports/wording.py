@@ -183,3 +183,8 @@ def quoted(text: str, *, limit: int) -> str:
         return text
     cut = text[:limit]
     return (cut.rsplit(None, 1)[0] if " " in cut[limit // 2 :] else cut).rstrip() + " …"
+
+
+def lower_first(text: str) -> str:
+    """As it stands inside a sentence; an abbreviation keeps its capitals."""
+    return text[:1].lower() + text[1:] if not text[:2].isupper() else text

@@ -10,6 +10,7 @@ from onlineeval_dagster.experiments.compare import compare
 from onlineeval_dagster.experiments.decide import Guarded, Primary, decide
 from onlineeval_dagster.experiments.rules import rule_at
 from onlineeval_dagster.experiments.spending import crossing_chance
+from onlineeval_dagster.reports.experiment import BECAUSE
 from tests.experiments.worlds import moments
 
 
@@ -54,12 +55,15 @@ END, EARLY = rule_at(experiment(), weeks_done=4), rule_at(experiment(), weeks_do
     ],
 )
 def test_the_first_rule_that_fires_decides(rule, told, guards, outcome: str) -> None:
-    assert decide(rule, told, guards).outcome == outcome
+    found = decide(rule, told, guards)
+    assert found.outcome == outcome
+    assert found.rule in BECAUSE, "the page has plain words for it"
 
 
 def test_nothing_is_decided_on_numbers_that_cannot_be_trusted() -> None:
     told = decide(END, primary(-0.5, -0.4, harm=True), [guard("breach")], broken=["units by arm"])
     assert (told.outcome, told.metrics) == ("no_decision", ("units by arm",))
+    assert told.rule in BECAUSE
 
 
 def test_the_hybrid_looks_always_for_harm_and_once_for_wins() -> None:
@@ -83,4 +87,5 @@ def test_the_looks_of_a_group_sequential_design_err_five_percent_together(spendi
     assert not rule_at(one, weeks_done=3).decides
     assert decide(rule_at(one, weeks_done=1), primary(-0.01, 0.02), []).outcome == "keep_running"
     assert decide(rule_at(one, weeks_done=1), primary(0.01, 0.02), []).outcome == "ship"
-    assert decide(rule_at(one, weeks_done=1), primary(0.01, 0.02), [guard("at_risk")]).outcome == "keep_running"
+    waits = decide(rule_at(one, weeks_done=1), primary(0.01, 0.02), [guard("at_risk")])
+    assert waits.outcome == "keep_running" and waits.rule in BECAUSE
