@@ -10,12 +10,15 @@ from onlineeval_dagster.alerts.cells import Hours
 from onlineeval_dagster.contracts.alerts import Alert
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import literals, rows
+from onlineeval_dagster.metrics.counterfactual import Effect, structural_effect
 from onlineeval_dagster.metrics.detrend import Link, detrend
 from onlineeval_dagster.metrics.intervals import normal_quantile
 
 Floats = np.ndarray
 
 USUAL_DAYS = 28
+NEEDED_BEFORE = 24
+"""Hours before a deploy that a structural model is fitted on."""
 HOUR = timedelta(hours=1)
 
 
@@ -76,6 +79,37 @@ def read_past(lake: Lake, alert: Alert, *, begin: datetime, end: datetime, link:
         traffic=_traffic(population, first),
         hours=Hours(expected=expected, error=error, scale=scale),
     )
+
+
+def against_untouched(
+    lake: Lake, alert: Alert, column: str, value: str, *, begin: datetime, at: datetime, end: datetime
+) -> Effect | None:
+    """The hours of one value of a slice from `at` on, against what its other values led to expect (structural model).
+
+    Values that have a number in every hour of the treated one are donors; None without any, or with less than a day of
+    hours before or none after.
+    """
+    days = {day for day in lake.days("detrended_metrics") if begin.date() <= day <= end.date()}
+    own = " and ".join(
+        f"{name} = {literals([getattr(alert, name)])}" for name in ("metric", "judge_version", "metric_version")
+    )
+    sql = f"""
+    select window_start, slice_value, residual from detrended_metrics
+    where grain = 'hour' and {own} and slice = {literals([column])} and residual is not null
+        and window_start >= timestamptz '{begin.isoformat()}' and window_start < timestamptz '{end.isoformat()}'
+    """
+    found = rows(lake, sql, {"detrended_metrics": days}).to_pandas()
+    if not (found["slice_value"] == value).any():
+        return None
+    table = found.pivot(index="window_start", columns="slice_value", values="residual")
+    table = table[table[value].notna()].dropna(axis="columns")
+    donors = table.drop(columns=value)
+    before = int((table.index + HOUR <= at).sum())
+    touched = table.index >= at  # the hour of the deploy itself is of both
+    if donors.empty or before < NEEDED_BEFORE or not touched.any():
+        return None
+    kept = (table.index + HOUR <= at) | touched
+    return structural_effect(table.loc[kept, value].to_numpy(), donors.loc[kept].to_numpy(), before=before)
 
 
 def _traffic(population: Floats, first: datetime) -> Floats:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ Floats = np.ndarray
 
 OF_USERS = ("language", "device", "location", "new_user", "app")
 """What a mix of users is told by. Models and versions are none: deploys change them."""
+EARLY = timedelta(hours=1)
+"""A new version may serve so long before its deploy is told: tries, and clocks that differ."""
 WAYS: Mapping[str, tuple[str, str]] = {
     "latency": ("latency_ms is not null and latency_ms > 0", "ln(latency_ms)"),
     "failures": ("true", "is_error::int::double"),
@@ -138,12 +140,14 @@ def _masks(file: Path, suspects: Sequence[Suspect], begin: datetime, end: dateti
 def _older(file: Path, suspect: Suspect, begin: datetime, end: datetime) -> list[str]:
     """Other values of its column that answers had between `begin` and the deploy.
 
-    None where no answer since then has its own value: then answers do not tell what serves them.
+    None where no answer since then has its own value: then answers do not tell what serves them. None either where its
+    own was served before: those of another model have another level, which is no change.
     """
     if suspect.column is None:
         return []
     sql = f"""
     select {suspect.column} as value, min(occurred_at) < timestamptz '{suspect.occurred_at.isoformat()}' as before,
+        min(occurred_at) < timestamptz '{(suspect.occurred_at - EARLY).isoformat()}' as long_before,
         max(occurred_at) >= timestamptz '{suspect.occurred_at.isoformat()}' as after
     from marts.response_facts
     where day between date '{begin.date()}' and date '{end.date()}' and app = {literals([suspect.app])}
@@ -152,7 +156,8 @@ def _older(file: Path, suspect: Suspect, begin: datetime, end: datetime) -> list
     group by all order by value
     """
     found = query(file, sql).to_pylist()
-    if not any(row["value"] == suspect.value and row["after"] for row in found):
+    own = next((row for row in found if row["value"] == suspect.value), None)
+    if own is None or own["long_before"] or not own["after"]:
         return []
     return [row["value"] for row in found if row["before"] and row["value"] != suspect.value]
 

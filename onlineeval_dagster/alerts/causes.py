@@ -14,6 +14,7 @@ from onlineeval_dagster.alerts.suspects import Suspect
 from onlineeval_dagster.alerts.wording import shown
 from onlineeval_dagster.catalog.metrics_file import Metric
 from onlineeval_dagster.contracts.alerts import Alert, Incident, IncidentCause
+from onlineeval_dagster.metrics.counterfactual import Effect
 
 WAY_WORDS = {
     "latency": ("slower answers", "explain"),
@@ -25,11 +26,15 @@ WAY_WORDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Of one suspect: before and after, beside what it did not touch, and (share, number) of placebos."""
+    """Of one suspect: before and after, beside and against what it did not touch, and (share, number) of placebos.
+
+    structural  in the metric's unit; the others on the scale of its link
+    """
 
     change: Contrast | None
     after: float | None
     beside: Contrast | None
+    structural: Effect | None
     placebo: tuple[float, int] | None
 
 
@@ -93,6 +98,9 @@ def _of_suspect(at: int, one: Suspect, said: list[int], metric: Metric, found: F
     if row.get("beside_low") is not None:
         clear = row["beside_low"] > 0 or row["beside_high"] < 0
         told += f"; its answers {'differ' if clear else 'do not clearly differ'} from those of the version beside it"
+    if row.get("structural_low") is not None:
+        clear = row["structural_low"] > 0 or row["structural_high"] < 0
+        told += f"; what it did not touch {'does not explain' if clear else 'may explain'} that"
     if evidence.placebo is not None:
         told += f"; at {_percent(evidence.placebo[0])} of times without a deploy as much changed"
     return row | {"told": f"{told}."}
@@ -116,6 +124,8 @@ def _numbers(evidence: Evidence, metric: Metric) -> dict[str, Any]:
         if evidence.beside is not None:
             parts = (evidence.beside.value, evidence.beside.low, evidence.beside.high)
             row |= dict(zip(("beside", "beside_low", "beside_high"), map(moved, parts), strict=True))
+    if (effect := evidence.structural) is not None:
+        row |= {"structural": effect.value, "structural_low": effect.low, "structural_high": effect.high}
     if evidence.placebo is not None:
         row |= {"placebo": evidence.placebo[0], "placebos": evidence.placebo[1]}
     return row

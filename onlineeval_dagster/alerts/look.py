@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from onlineeval_dagster.alerts.cause_points import HOUR, Past, read_past
+from onlineeval_dagster.alerts.cause_points import HOUR, Past, against_untouched, read_past
 from onlineeval_dagster.alerts.cause_rows import (
     OF_USERS,
     WAYS,
@@ -31,6 +31,7 @@ from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.alerts import Alert
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import literals, rows
+from onlineeval_dagster.metrics.counterfactual import Effect
 from onlineeval_dagster.metrics.detrend import Link
 from onlineeval_dagster.metrics.detrended import LINKS
 from onlineeval_dagster.warehouse.duckdb import table_shapes
@@ -173,8 +174,16 @@ class Look:
             change=change,
             after=after,
             beside=beside(cells, at, own.beside, instants),
+            structural=self._structural(suspects[at]),
             placebo=placebo(past.residual, first, hours=PLACEBO_HOURS, sign=self._sign, usable=usable),
         )
+
+    def _structural(self, one: Suspect) -> Effect | None:
+        """Against other values of what the suspect touches; None where it names none, or the alert is of a slice."""
+        if one.column is None or one.value is None or self.alert.slice != "all":
+            return None
+        span = {"begin": self.begin, "at": one.occurred_at, "end": self.end}
+        return against_untouched(self.lake, self.alert, one.column, one.value, **span)
 
 
 def _unknown(suspects: Sequence[Suspect], versions: Mapping[str, datetime], reason: str) -> Found:

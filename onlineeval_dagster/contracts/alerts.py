@@ -115,6 +115,8 @@ class IncidentCause(Contract):
                    of times and money geometric means
     difference, low, high  after - before without the rhythm, likely range; up to the changes before and after it
     beside, beside_low, beside_high  its answers less those of older versions served beside it at the same time
+    structural, structural_low, structural_high  of a deploy to a model or variant that was served before it: its hours
+                   against what those that it did not touch led to expect
     placebo        share of times without a deploy, in the weeks before, at which as much changed; of `placebos` times
     explained, explained_low, explained_high  of a mechanism: the part of the change that it explains, 1 for all of it
     told           in a sentence
@@ -139,6 +141,9 @@ class IncidentCause(Contract):
     beside: Finite | None = None
     beside_low: Finite | None = None
     beside_high: Finite | None = None
+    structural: Finite | None = None
+    structural_low: Finite | None = None
+    structural_high: Finite | None = None
     placebo: Share | None = None
     placebos: Count | None = None
     explained: Finite | None = None

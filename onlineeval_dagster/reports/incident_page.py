@@ -191,7 +191,8 @@ def _row(one: Moved, words: MetricWords) -> tuple[str, ...]:
 
 
 def _tried(known: Known) -> Part:
-    lines = tuple(f"{moment(one.at)} UTC: {one.what}" for one in known.happened if one.tried)
+    tried = sorted((one for one in known.happened if one.tried), key=lambda one: one.at)
+    lines = tuple(f"{moment(one.at)} UTC: {one.what}" for one in tried)
     return Part(title="What was tried", lines=lines or ("Nothing is on record: no deploy, no acknowledgement since.",))
 
 

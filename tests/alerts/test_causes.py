@@ -11,8 +11,8 @@ from onlineeval_dagster.alerts.causes import verdict
 from onlineeval_dagster.alerts.stage import evaluate
 from onlineeval_dagster.contracts.events import Event
 from onlineeval_dagster.reports.incidents import incident_lines
-from tests.alerts.alert_worlds import CATALOG, NOW
-from tests.alerts.cause_worlds import BEGAN, FALL, HOUR, RULES, facts, lake, warehouse
+from tests.alerts.alert_worlds import CATALOG, NOW, hourly, put
+from tests.alerts.cause_worlds import BEGAN, FALL, GOOD, HOUR, RULES, facts, lake, warehouse
 from tests.worlds import deploy
 
 MINUTE = timedelta(minutes=1)
@@ -137,3 +137,33 @@ def test_a_metric_that_the_catalog_no_longer_has_is_not_looked_for(places):
         folder / "step.duckdb", made, replace(RULES, metrics=metrics), done.incidents, done.alerts, now=FIRED
     )
     assert found.causes == ()
+
+
+def test_a_deploy_to_one_model_is_held_against_the_models_that_it_did_not_touch(tmp_path):
+    said = [deploy("d2", at=BEGAN, model="m1")]
+    made = lake(tmp_path / "home", said)
+    fall = (BEGAN, NOW, FALL)
+    each = {
+        "metric": "good_answers",
+        "mean": 0.8,
+        "judge_version": "v1",
+        "noise": 0.01,
+        "error": 0.02,
+        "slice": "model",
+    }
+    put(
+        made,
+        [
+            *hourly(**GOOD, noise=0.01, error=0.027, n=200, fall=fall),
+            *hourly(**each, slice_value="m1", fall=fall, seed=5),
+            *hourly(**each, slice_value="m2", seed=6),
+            *hourly(**each, slice_value="m3", seed=7),
+        ],
+    )
+    done = evaluate(made, RULES, now=FIRED)
+    file = warehouse(tmp_path / "facts.duckdb", facts(step))
+    first = attribute(file, made, RULES, done.incidents, done.alerts, now=FIRED).causes[0]
+    assert (first.name, first.verdict) == ("d2", "named")
+    assert first.structural_low < -0.16 * 0.9 < first.structural_high < 0
+    assert "what it did not touch does not explain that" in first.told
+    assert first.beside is None
