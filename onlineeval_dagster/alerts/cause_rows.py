@@ -69,10 +69,14 @@ def answers_of(file: Path, catalog: Catalog, alert: Alert) -> Answers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """Pieces, and which of them older versions served beside each suspect: (suspects, pieces)."""
+    """Pieces, and which of them older versions served beside each suspect: (suspects, pieces).
+
+    effective  answers that all of them are worth: the sum of weights squared over the sum of their squares
+    """
 
     pieces: Pieces
     beside: np.ndarray
+    effective: float
 
 
 def served(
@@ -112,11 +116,12 @@ def served(
     return Served(
         pieces=Pieces(
             minute=numbers["minute"],
-            n=numbers["total"] ** 2 / numbers["squares"],
+            weight=numbers["total"],
             mean=numbers["value"] / numbers["total"],
             touched=(masks["touched"][None] >> bits & 1).astype(bool),
         ),
         beside=(masks["beside"][None] >> bits & 1).astype(bool),
+        effective=float(numbers["total"].sum() ** 2 / max(numbers["squares"].sum(), 1e-300)),
     )
 
 
@@ -223,8 +228,10 @@ def mixed(answers: Answers, column: str, *, begin: datetime, began: datetime, en
         (count(*) filter (where not during))::double as before,
         sum(weight * y) filter (where not during and y is not null)
             / sum(weight) filter (where not during and y is not null) as value_before,
-        coalesce(var_samp(y) filter (where not during), 0.25) / greatest(count(y) filter (where not during), 1)
-            as variance_before
+        coalesce(var_samp(y) filter (where not during), 0.25) / greatest(
+            sum(weight) filter (where not during and y is not null) ** 2
+            / sum(weight * weight) filter (where not during and y is not null), 1
+        ) as variance_before
     from found join hours using (hour) group by value order by value
     """
     found = query(answers.file, sql)

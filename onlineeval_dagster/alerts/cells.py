@@ -17,13 +17,14 @@ class Pieces:
     """Answers counted by minute and by who served them: arrays (pieces,), minutes ascending.
 
     minute    since the beginning of what is looked at
-    n         effective answers: (sum of weights) squared over the sum of their squares
+    weight    answers that the piece stands for: the sum of its sampling weights. By these pieces count, as in a Hájek
+              mean: a piece of flagged answers alone, all of them judged, says little of the rest
     mean      weighted mean on the scale of the link
     touched   (suspects, pieces)
     """
 
     minute: Floats
-    n: Floats
+    weight: Floats
     mean: Floats
     touched: np.ndarray
 
@@ -44,16 +45,17 @@ class Hours:
 
 def cells_of(pieces: Pieces, hours: Hours, *, size: float, sign: int) -> Cells:
     """Pieces less their rhythm. An answer's variance is that which the points have by hour, so that users who ask
-    several times count as they do there; what the rhythm misses in an hour is spread over its minutes.
+    several times, and samples of unequal weights, count as they do there; what the rhythm misses in an hour is spread
+    over its minutes.
 
     Where nothing is expected yet only the rhythm is missing: the level is free anyway.
     """
     hour = np.minimum((pieces.minute // 60).astype(np.int64), len(hours.expected) - 1)
-    answers = np.bincount(hour, weights=pieces.n, minlength=len(hours.expected))
+    answers = np.bincount(hour, weights=pieces.weight, minlength=len(hours.expected))
     return Cells(
         minute=pieces.minute,
         residual=pieces.mean - _filled(hours.expected)[hour],
-        variance=_an_answers(pieces, hours.error, answers) / pieces.n + 60 * _missed(hours),
+        variance=_an_answers(pieces, hours.error, answers) / pieces.weight + 60 * _missed(hours),
         touched=pieces.touched,
         size=size,
         sign=sign,
@@ -61,12 +63,12 @@ def cells_of(pieces: Pieces, hours: Hours, *, size: float, sign: int) -> Cells:
 
 
 def _an_answers(pieces: Pieces, error: Floats, answers: Floats) -> float:
-    """Variance of one effective answer, clustering included; by the pieces themselves where no hour has an error."""
+    """Variance of a piece of weight 1, design and clustering in it; by the pieces alone where no hour has an error."""
     known = np.isfinite(error) & (error > 0) & (answers > 0)
     if known.any():
         return float(np.average(error[known] ** 2 * answers[known], weights=answers[known]))
-    middle = np.average(pieces.mean, weights=pieces.n)
-    return max(float(np.mean(pieces.n * (pieces.mean - middle) ** 2)), 1e-12)
+    middle = np.average(pieces.mean, weights=pieces.weight)
+    return max(float(np.mean(pieces.weight * (pieces.mean - middle) ** 2)), 1e-12)
 
 
 def _missed(hours: Hours) -> float:

@@ -63,7 +63,7 @@ class Look:
             return _unknown(suspects, versions, "the warehouse has no answers yet")
         answers = answers_of(self.file, self.catalog, self.alert)
         own = served(answers, suspects, begin=self.begin, end=self.end)
-        if (have := float(own.pieces.n.sum())) < NEEDED:
+        if (have := own.effective) < NEEDED:
             return _unknown(suspects, versions, f"{have:.0f} of {NEEDED} effective answers within reach")
         past = read_past(self.lake, self.alert, begin=self.begin, end=self.end, link=self._link)
         cells = self._cells(own, past)
@@ -162,7 +162,7 @@ class Look:
         touched = own.pieces.touched[at]
         after = None
         if touched.any():
-            after = float(np.average(own.pieces.mean[touched], weights=own.pieces.n[touched]))
+            after = float(np.average(own.pieces.mean[touched], weights=own.pieces.weight[touched]))
             after = float(np.exp(after)) if self._link == "log" else after
         first = min(past.place(suspects[at].occurred_at) + 1, len(past.residual) - 1)
         usable = np.zeros(len(past.residual), dtype=bool)

@@ -32,13 +32,13 @@ def facts(change: Callable[[pd.DataFrame, pd.Series, np.random.Generator], None]
             **{"prompt_version": "p1", "variant": None, "model": "m1", "is_error": rng.random(count) < 0.01},
             **{"latency_ms": rng.lognormal(7, 0.3, count), "language": np.where(rng.random(count) < 0.1, "fr", "en")},
             **{"device": "phone", "location": "at", "new_user": False, "relevance_version": "v1"},
-            "relevance_probability": 1.0,
+            **{"relevance_probability": 1.0, "judged": True},
             "p": LEVEL * (1 + 0.1 * np.sin(at.dt.hour / 24 * 2 * np.pi)),
         }
     )
     change(made, made["occurred_at"] >= BEGAN, rng)
-    good = rng.random(count) < made.pop("p")
-    return made.assign(relevance_good=good, relevance_score=np.where(good, 3.0, 1.0))
+    good = pd.Series(rng.random(count) < made.pop("p")).astype("boolean").where(made.pop("judged"))
+    return made.assign(relevance_good=good, relevance_score=1.0 + 2 * good.astype("Float64"))
 
 
 def warehouse(file: Path, made: pd.DataFrame) -> Path:

@@ -44,6 +44,15 @@ def french(made, after, rng):
     made.loc[made["language"] == "fr", "p"] *= 0.6
 
 
+def flagged_always(made, after, rng):
+    """A tenth of the answers is flagged, bad and always judged; of the others, whose quality fell, every fifth is."""
+    flagged = rng.random(len(made)) < 0.1
+    made.loc[after, "p"] *= FALL
+    made.loc[flagged, "p"] = 0.2
+    made["judged"] = flagged | (rng.random(len(made)) < 0.2)
+    made["relevance_probability"] = np.where(flagged, 1.0, 0.2)
+
+
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
     """One lake for all: deploys ten hours before it began and then, and an event that goes with neither."""
@@ -79,6 +88,13 @@ def test_the_deploy_at_which_answers_became_worse_is_named_with_its_numbers(plac
     chances = [one.probability for one in found if one.kind in ("deploy", "event", "unexplained")]
     assert sum(chances) == pytest.approx(1)
     assert verdict(found).startswith("Deploy d2 of 2026-11-09 16:01 UTC: chance ")
+
+
+def test_answers_count_by_the_chance_with_which_they_were_judged(places):
+    found = {one.name: one for one in causes(places, "flagged", flagged_always)}
+    fell = found["d2"]
+    assert fell.verdict == "named" and fell.low < 0.9 * -0.16 * 0.9 < fell.high < 0
+    assert fell.after == pytest.approx(0.9 * 0.8 * FALL * 0.95 + 0.1 * 0.2, abs=0.06)
 
 
 def test_answers_of_the_version_beside_it_tell_what_the_new_one_did(places):
