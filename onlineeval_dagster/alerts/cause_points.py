@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from onlineeval_dagster.alerts.cells import Hours
+from onlineeval_dagster.alerts.series import POINT_KEY, of_series
 from onlineeval_dagster.contracts.alerts import Alert
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import literals, rows
@@ -49,18 +50,13 @@ def read_past(lake: Lake, alert: Alert, *, begin: datetime, end: datetime, link:
     """The series of an alert from 28 days before `begin` (a full hour) to `end`."""
     first = begin - timedelta(days=USUAL_DAYS)
     days = {day for day in lake.days("metric_points") if first.date() <= day <= end.date()}
-    key = "metric, judge_version, grain, window_start, slice, slice_value, metric_version"
-    own = " and ".join(
-        f"{name} = {literals([getattr(alert, name)])}"
-        for name in ("metric", "judge_version", "slice", "slice_value", "metric_version")
-    )
     sql = f"""
     select window_start, population, points.value, high - low as width, expected, scale
     from (
-        select * from metric_points where grain = 'hour' and {own}
+        select * from metric_points where grain = 'hour' and {of_series(alert)}
             and window_start >= timestamptz '{first.isoformat()}' and window_start < timestamptz '{end.isoformat()}'
     ) as points
-    left join detrended_metrics using ({key})
+    left join detrended_metrics using ({POINT_KEY})
     order by window_start
     """
     found = rows(lake, sql, {"metric_points": days, "detrended_metrics": days}).to_pandas()

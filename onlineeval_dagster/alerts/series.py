@@ -11,12 +11,15 @@ import pandas as pd
 from onlineeval_dagster.alerts.evidence import Looks
 from onlineeval_dagster.catalog.alert_file import MEASURED, Alerts, Rule
 from onlineeval_dagster.catalog.load import Catalog
+from onlineeval_dagster.contracts.alerts import Alert
 from onlineeval_dagster.contracts.estimates import Grain
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import literals, rows
 
 STEP = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 SERIES = ["slice", "slice_value", "judge_version", "metric_version"]
+POINT_KEY = "metric, judge_version, grain, window_start, slice, slice_value, metric_version"
+"""Columns by which detrended_metrics belongs to metric_points."""
 NUMBERS = ("value", "low", "high", "n", "n_effective", "expected", "standardised", "history_days")
 
 
@@ -50,10 +53,9 @@ def read_points(lake: Lake, alerts: Alerts, *, begin: datetime, end: datetime) -
     metrics = {rule.metric for rule in alerts.live.values()} - set(MEASURED)
     slices = {name for rule in alerts.live.values() for name in rule.slices}
     days = _days(lake, "metric_points", begin, end)
-    key = "metric, judge_version, grain, window_start, slice, slice_value, metric_version"
     sql = f"""
     with wanted as (
-        select {key}, population, n, n_effective, value, low, high
+        select {POINT_KEY}, population, n, n_effective, value, low, high
         from metric_points
         where metric in ({literals(sorted(metrics)) or "null"}) and slice in ({literals(sorted(slices)) or "null"})
             and grain in ('hour', 'day')
@@ -68,7 +70,7 @@ def read_points(lake: Lake, alerts: Alerts, *, begin: datetime, end: datetime) -
     select wanted.*, expected, standardised, coalesce(history_days, 0) as history_days
     from wanted
     join ranked using (metric, slice, slice_value)
-    left join detrended_metrics using ({key})
+    left join detrended_metrics using ({POINT_KEY})
     where place <= {alerts.budget.slice_values}
     order by metric, grain, slice, slice_value, judge_version, metric_version, window_start
     """
@@ -149,3 +151,9 @@ def answers_by_hour(lake: Lake, *, begin: datetime, end: datetime) -> pd.Series:
 
 def _days(lake: Lake, table: str, begin: datetime, end: datetime) -> Collection[Any]:
     return {day for day in lake.days(table) if begin.date() <= day <= end.date()}
+
+
+def of_series(alert: Alert) -> str:
+    """SQL: the points of the series that an alert is about."""
+    names = ("metric", "judge_version", "slice", "slice_value", "metric_version")
+    return " and ".join(f"{name} = {literals([getattr(alert, name)])}" for name in names)

@@ -1,11 +1,12 @@
 """An experiment's page as one HTML file and as Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from onlineeval_dagster.experiments.path import PathPoint
 from onlineeval_dagster.reports.experiment import Bar, ExperimentPage
+from onlineeval_dagster.reports.experiment_parts import Part
 from onlineeval_dagster.reports.markdown import lined_up, plain
 
 
@@ -16,13 +17,17 @@ def page_markdown(page: ExperimentPage) -> str:
         *(f"**{plain(sentence)}**" for sentence in page.sentences),
         *map(plain, page.why),
     ]
-    for part in page.parts:
-        blocks.append(f"## {plain(part.title)}")
+    return "\n\n".join([*blocks, *parts_markdown(page.parts)]) + "\n"
+
+
+def parts_markdown(parts: Iterable[Part]) -> Iterator[str]:
+    """The blocks of a page's parts: heading, lines, table."""
+    for part in parts:
+        yield f"## {plain(part.title)}"
         if part.lines:
-            blocks.append("\n".join(f"- {plain(line)}" for line in part.lines))
+            yield "\n".join(f"- {plain(line)}" for line in part.lines)
         if part.table:
-            blocks.append(lined_up(part.table[0], part.table[1:]))
-    return "\n\n".join(blocks) + "\n"
+            yield lined_up(part.table[0], part.table[1:])
 
 
 def page_html(page: ExperimentPage) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from onlineeval_dagster.reports.experiment_shown import rendered
+from onlineeval_dagster.reports.experiment_shown import parts_markdown, rendered
 from onlineeval_dagster.reports.incident_page import HourSeen, IncidentPage
-from onlineeval_dagster.reports.markdown import lined_up, plain
+from onlineeval_dagster.reports.markdown import plain
 from onlineeval_dagster.reports.model import Unit
 from onlineeval_dagster.reports.wording import day_short, format_for
 
@@ -20,13 +20,7 @@ UNITS: dict[str, Unit] = {"share": "share", "score": "score", "ms": "ms", "usd":
 def incident_markdown(page: IncidentPage) -> str:
     """The same as the page without its drawing."""
     blocks = [f"# {plain(page.title)}", f"**{page.status}**", *map(plain, page.sentences)]
-    for part in page.parts:
-        blocks.append(f"## {plain(part.title)}")
-        if part.lines:
-            blocks.append("\n".join(f"- {plain(line)}" for line in part.lines))
-        if part.table:
-            blocks.append(lined_up(part.table[0], part.table[1:]))
-    return "\n\n".join([*blocks, page.made]) + "\n"
+    return "\n\n".join([*blocks, *parts_markdown(page.parts), page.made]) + "\n"
 
 
 def incident_html(page: IncidentPage) -> str:

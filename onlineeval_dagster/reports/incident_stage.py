@@ -9,6 +9,7 @@ from onlineeval_dagster.alerts.blame import LOOKED_BACK, read_causes
 from onlineeval_dagster.alerts.incidents import ranked
 from onlineeval_dagster.alerts.outbox import Outbox
 from onlineeval_dagster.alerts.said import ACKNOWLEDGED
+from onlineeval_dagster.alerts.series import POINT_KEY, of_series
 from onlineeval_dagster.alerts.stage import read_alerts, read_incidents
 from onlineeval_dagster.alerts.suspects import read_suspects
 from onlineeval_dagster.catalog.load import Catalog
@@ -149,16 +150,11 @@ def _messages(settings: Settings, incident: Incident) -> Iterator[Happened]:
 
 def _hours(lake: Lake, alert: Alert, begin: datetime, end: datetime) -> list[HourSeen]:
     """The series of an alert by hour, none left out; empty for series that have no points."""
-    key = "metric, judge_version, grain, window_start, slice, slice_value, metric_version"
-    own = " and ".join(
-        f"{name} = {literals([getattr(alert, name)])}"
-        for name in ("metric", "judge_version", "slice", "slice_value", "metric_version")
-    )
     days = {day for day in lake.days("metric_points") if begin.date() <= day <= end.date()}
     sql = f"""
     select window_start, points.value, expected, scale
-    from (select * from metric_points where grain = 'hour' and {own}) as points
-    left join detrended_metrics using ({key})
+    from (select * from metric_points where grain = 'hour' and {of_series(alert)}) as points
+    left join detrended_metrics using ({POINT_KEY})
     """
     by_hour = {row["window_start"]: row for row in rows(lake, sql, dict.fromkeys(_POINTS, days)).to_pylist()}
     if not by_hour:
@@ -185,7 +181,6 @@ def _hour(at: datetime, row: dict) -> HourSeen:
 def _moved(lake: Lake, catalog: Catalog, incident: Incident, begin: datetime, end: datetime) -> list[Moved]:
     """Each metric of the catalog: the mean residual of the incident's hours, less that of the hours before it."""
     days = {day for day in lake.days("metric_points") if begin.date() <= day <= end.date()}
-    key = "metric, judge_version, grain, window_start, slice, slice_value, metric_version"
     sql = f"""
     with hours as (
         select metric, judge_version, n, points.value, residual, scale,
@@ -193,7 +188,7 @@ def _moved(lake: Lake, catalog: Catalog, incident: Incident, begin: datetime, en
         from (
             select * from metric_points where grain = 'hour' and slice = 'all' and value is not null
                 and window_start >= timestamptz '{begin.isoformat()}' and window_start < timestamptz '{end.isoformat()}'
-        ) as points left join detrended_metrics using ({key})
+        ) as points left join detrended_metrics using ({POINT_KEY})
     )
     select metric, sum(n) filter (where during)::bigint as n,
         sum(n * value) filter (where during) / sum(n) filter (where during) as value,
