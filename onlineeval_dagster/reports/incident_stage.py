@@ -1,7 +1,7 @@
 """Gather what an incident's page needs from lake and outbox, and write the page and the draft of its post-mortem."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -166,16 +166,12 @@ def _hours(lake: Lake, alert: Alert, begin: datetime, end: datetime) -> list[Hou
 _POINTS = ("metric_points", "detrended_metrics")
 
 
-def _hour(at: datetime, row: dict) -> HourSeen:
+def _hour(at: datetime, row: Mapping[str, float | None]) -> HourSeen:
     expected, scale = row.get("expected"), row.get("scale")
-    known = expected is not None and scale is not None
-    return HourSeen(
-        starts_at=at,
-        value=row.get("value"),
-        expected=expected,
-        usual_low=expected - 2 * scale if known else None,
-        usual_high=expected + 2 * scale if known else None,
-    )
+    known = HourSeen(starts_at=at, value=row.get("value"), expected=expected, usual_low=None, usual_high=None)
+    if expected is None or scale is None:
+        return known
+    return replace(known, usual_low=expected - 2 * scale, usual_high=expected + 2 * scale)
 
 
 def _moved(lake: Lake, catalog: Catalog, incident: Incident, begin: datetime, end: datetime) -> list[Moved]:
