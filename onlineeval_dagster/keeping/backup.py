@@ -55,6 +55,10 @@ def back_up(settings: Settings, to: Path, *, now: datetime) -> Backup:
         raise KeepingError(f"backup {final}: is there already; wait a second, or name another folder")
     if not settings.home.is_dir():
         raise KeepingError(f"backup: no home at {settings.home}; set ONLINEEVAL_HOME to the one to copy")
+    if to.resolve().is_relative_to(settings.home.resolve()):
+        raise KeepingError(
+            f"backup {to}: lies in the home {settings.home}, with which it would be lost; name one outside"
+        )
     lake = Lake(settings.lake_folder)
     try:
         with keeping(settings, "backup"):
@@ -64,7 +68,7 @@ def back_up(settings: Settings, to: Path, *, now: datetime) -> Backup:
             for table, version in versions.items():
                 _copy_table(lake, table, version, draft / "lake" / table)
             _copy_log(settings, sizes, draft / "log")
-            _copy_others(settings, draft, avoid=to)
+            _copy_others(settings, draft)
             made = _seal(draft, final, versions, now=now)
             _note(settings, made)
     except OSError as error:
@@ -131,9 +135,9 @@ def _copy_log(settings: Settings, sizes: Mapping[str, int], target: Path) -> Non
             os.utime(target / name, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _copy_others(settings: Settings, draft: Path, *, avoid: Path) -> None:
+def _copy_others(settings: Settings, draft: Path) -> None:
     for entry in sorted(settings.home.iterdir()):
-        if entry.name not in _LEFT_OUT and entry.resolve() != avoid.resolve():
+        if entry.name not in _LEFT_OUT:
             for file in _files(entry):
                 _copy_one(file, draft / file.relative_to(settings.home))
     for file in _files(settings.catalog):

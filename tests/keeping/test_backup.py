@@ -64,6 +64,16 @@ def test_a_backup_is_noted_in_the_home_and_forgotten_once_it_is_deleted(settings
     assert known_backups(settings) == []
 
 
+@pytest.mark.parametrize("below", [".", "backups", "state/backups", "../home/backups"])
+def test_a_backup_into_the_home_itself_is_refused_and_leaves_nothing(tmp_path, below):
+    settings = settings_at(tmp_path / "home")
+    (settings.home / "state").mkdir(parents=True)
+    before = sorted(settings.home.rglob("*"))
+    with pytest.raises(KeepingError, match=r"lies in the home .*; name one outside"):
+        back_up(settings, settings.home / below, now=NOW)
+    assert sorted(settings.home.rglob("*")) == before
+
+
 def test_a_backup_that_is_taken_while_events_come_in_is_one_moment(settings, tmp_path):
     settings = settings.model_copy(update={"warehouse_wait_seconds": 30})
     lake, stop, failed = Lake(settings.lake_folder), threading.Event(), []
