@@ -45,7 +45,7 @@ def waiting(settings: Settings, catalog: Catalog, *, now: datetime) -> list[str]
         build = plan_build(settings.warehouse_file, lake, catalog)
         if build is not None:
             lines.append(f"{len(build.days)} days to build")
-        for table in ("metric_points", "deploy_effects", "minute_counts"):
+        for table in ("metric_points", "deploy_effects", "minute_counts", "rolling_points"):
             if built_since(settings.warehouse_file, lake.read_through(table, "warehouse"))[1]:
                 lines.append(f"{table.replace('_', ' ')} to estimate")
     # Asked where nothing is to be built: what is to be estimated anew is to be detrended anew, as one knows.

@@ -154,7 +154,12 @@ def _first_after(known: Known, found: Sequence[Finding]) -> Finding | None:
 
 
 def _days_looked_at(lake: Lake, rule: Rule, begin: datetime) -> int:
-    table = {"answers": "coverage", "judge_failures": "selections", "unchecked": "selections"}.get(rule.metric)
+    table = {
+        "answers": "coverage",
+        "judge_failures": "selections",
+        "unchecked": "selections",
+        "late_events": "coverage",
+    }.get(rule.metric)
     if table is not None:
         return sum(day >= begin.date() for day in lake.days(table))
     table = "metric_points" if rule.kind == "absolute" else "detrended_metrics"

@@ -6,11 +6,10 @@ budget. Rules that look at the same points are correlated and alarms that begin 
 make the true number smaller than the budget.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from onlineeval_dagster.catalog.alert_file import LOOKS_A_WEEK, Alerts, Rule
-from onlineeval_dagster.contracts.estimates import Grain
+from onlineeval_dagster.catalog.alert_file import LOOKS_A_WEEK, Alerts, Look, Rule
+from onlineeval_dagster.catalog.metrics_file import Metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +24,7 @@ class Allowance:
         return 1 / self.chance
 
 
-def allowance(alerts: Alerts, rule: Rule, grain: Grain, *, windows: int, series: int) -> Allowance:
+def allowance(alerts: Alerts, rule: Rule, grain: Look, *, windows: int, series: int) -> Allowance:
     """The part of the budget for one series of `rule`, which looks at `windows` kinds of window and `series` series.
 
     Rules that are off have no part: switching one off gives the others more room.
@@ -40,6 +39,7 @@ def allowance(alerts: Alerts, rule: Rule, grain: Grain, *, windows: int, series:
     return Allowance(chance=min(own / (windows * max(series, 1) * LOOKS_A_WEEK[grain]), 0.05))
 
 
-def grains_of(rule: Rule, grains: Mapping[str, object] | tuple[Grain, ...]) -> tuple[Grain, ...]:
+def grains_of(rule: Rule, metrics: Metrics) -> tuple[Look, ...]:
     """The windows of a rule that have points."""
-    return tuple(grain for grain in rule.windows if grain in grains)
+    there = (*metrics.grains, *(["five_minutes"] if rule.metric in metrics.rolling else []))
+    return tuple(look for look in rule.windows if look in there)

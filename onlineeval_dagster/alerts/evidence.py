@@ -10,15 +10,15 @@ import numpy as np
 
 from onlineeval_dagster.alerts.budget import Allowance
 from onlineeval_dagster.catalog.alert_file import Rule
-from onlineeval_dagster.metrics.charts import cusum, cusum_limit, ewma, ewma_limit
+from onlineeval_dagster.metrics.charts import cusum, cusum_limit, ewma, ewma_limit, first_of
 from onlineeval_dagster.metrics.intervals import normal_quantile
 from onlineeval_dagster.metrics.limits import MAD_EFFICIENCY
 
 Floats = np.ndarray
 Worse = Literal["up", "down", "both"]
 
-SLACK = 0.5
-"""Of a CUSUM, in standard deviations: best for a shift of one."""
+SLACKS = (0.5, 1.5)
+"""Of CUSUMs, in standard deviations: best for shifts of one and of three. Each has half of what a series may cost."""
 WEIGHT = 0.2
 """Of an EWMA."""
 HANG_TOGETHER = 2.0
@@ -161,8 +161,10 @@ def _charted(rule: Rule, worse: Worse, looks: Looks, part: Allowance, change: Fl
     """A chart gathers what single looks do not show."""
     both, run_length = worse == "both", HANG_TOGETHER * part.run_length
     if rule.kind == "change_point":  # a CUSUM has two sides, each with a run length of its own
-        limit = cusum_limit(run_length * (2 if both else 1), slack=SLACK)
-        runs = cusum(looks.standardised, slack=SLACK, limit=limit)
+        run_length *= len(SLACKS) * (2 if both else 1)
+        runs = first_of(
+            [cusum(looks.standardised, slack=slack, limit=cusum_limit(run_length, slack=slack)) for slack in SLACKS]
+        )
     else:  # an EWMA's run length is that of both sides together
         limit = ewma_limit(run_length / (1 if both else 2), weight=WEIGHT)
         runs = ewma(looks.standardised, weight=WEIGHT, limit=limit)

@@ -1,6 +1,6 @@
 """What the rules find in the lake's series up to now: episodes with their evidence, one a rule and slice at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -15,14 +15,15 @@ from onlineeval_dagster.alerts.series import (
     Watched,
     answers_by_hour,
     checks_as_looks,
+    late_as_looks,
     points_as_looks,
     read_points,
 )
 from onlineeval_dagster.alerts.silence import expected_answers, silent
+from onlineeval_dagster.alerts.spikes import read_spikes
 from onlineeval_dagster.alerts.wording import evidence_sentence
-from onlineeval_dagster.catalog.alert_file import MEASURED, Rule, worse_of
+from onlineeval_dagster.catalog.alert_file import MEASURED, Look, Rule, worse_of
 from onlineeval_dagster.catalog.load import Catalog
-from onlineeval_dagster.contracts.estimates import Grain
 from onlineeval_dagster.lake.delta import Lake
 
 REPLAYED_DAYS = 28
@@ -31,7 +32,11 @@ elsewhere would cross its limit elsewhere, and a tick must find what the one bef
 FIRST_MONDAY = date(1970, 1, 5)
 CHECKS_DAYS = 3
 """Checks that fail are counted from the lake's rows, and no further back."""
-SPEECHLESS = {"hour": timedelta(days=2), "day": timedelta(days=3)}
+SPEECHLESS: Mapping[Look, timedelta] = {
+    "five_minutes": timedelta(hours=2),
+    "hour": timedelta(days=2),
+    "day": timedelta(days=3),
+}
 """A series that has had no number for so long is over: another version of its judge took its place."""
 
 
@@ -43,7 +48,7 @@ class Finding:
     slice: str
     slice_value: str
     metric: str
-    grain: Grain
+    grain: Look
     judge_version: str
     metric_version: str
     began_at: datetime
@@ -82,9 +87,11 @@ def find(
     alerts, begin = catalog.alerts, begin or replay_begin(now)
     checked_from = checks_begin or now - timedelta(days=CHECKS_DAYS)
     points = read_points(lake, alerts, begin=begin, end=now)
+    if any("five_minutes" in rule.windows for rule in alerts.live.values()):
+        points = pd.concat([points, read_spikes(lake, alerts, begin=begin, end=now)])
     found: list[Finding] = []
     for name, rule in alerts.live.items():
-        grains = ("hour",) if rule.metric in MEASURED else grains_of(rule, catalog.metrics.grains)
+        grains = ("hour",) if rule.metric in MEASURED else grains_of(rule, catalog.metrics)
         own: list[Finding] = []
         for grain in grains:
             if rule.metric == "answers":
@@ -98,13 +105,17 @@ def find(
 
 
 def _watched(
-    lake: Lake, catalog: Catalog, rule: Rule, grain: Grain, points: pd.DataFrame, checks: tuple[datetime, datetime]
+    lake: Lake, catalog: Catalog, rule: Rule, grain: Look, points: pd.DataFrame, checks: tuple[datetime, datetime]
 ) -> Watched | None:
     """The mature looks of a rule. `checks`: the span over which checks are counted; its end is now."""
     begin, now = checks
     mature = now - timedelta(minutes=rule.wait_minutes)
     if rule.metric in MEASURED:
-        whole = checks_as_looks(lake, catalog, rule.metric, begin=begin, end=now)
+        whole = (
+            late_as_looks(lake, begin=begin, end=now)
+            if rule.metric == "late_events"
+            else checks_as_looks(lake, catalog, rule.metric, begin=begin, end=now)
+        )
     else:
         is_share = catalog.metrics.metrics[rule.metric].kind == "rate"
         whole = points_as_looks(points, rule.metric, grain, is_share=is_share)
@@ -115,7 +126,7 @@ def _watched(
 
 
 def _of_series(
-    catalog: Catalog, name: str, rule: Rule, grain: Grain, watched: Watched, windows: int
+    catalog: Catalog, name: str, rule: Rule, grain: Look, watched: Watched, windows: int
 ) -> Iterator[Finding]:
     slices = len({name[:2] for name in watched.names})  # a series that goes on under another judge version is one
     part = allowance(catalog.alerts, rule, grain, windows=windows, series=slices)
@@ -130,7 +141,7 @@ def _finding(
     catalog: Catalog,
     name: str,
     rule: Rule,
-    grain: Grain,
+    grain: Look,
     watched: Watched,
     judged: Judged,
     episode: Episode,

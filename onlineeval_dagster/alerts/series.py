@@ -1,6 +1,6 @@
 """The series that rules look at, out of the lake: points with what was expected of them, on a grid of windows."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,14 +9,23 @@ import numpy as np
 import pandas as pd
 
 from onlineeval_dagster.alerts.evidence import Looks
-from onlineeval_dagster.catalog.alert_file import MEASURED, Alerts, Rule
+from onlineeval_dagster.catalog.alert_file import MEASURED, Alerts, Look, Rule
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.alerts import Alert
-from onlineeval_dagster.contracts.estimates import Grain
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import literals, rows
 
-STEP = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+STEP: Mapping[Look, timedelta] = {
+    "five_minutes": timedelta(minutes=5),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+}
+SLOTS: Mapping[Look, int] = {"five_minutes": 24, "hour": 24, "day": 1}
+"""Windows a day of the points from which a baseline was learnt: that of five minutes is its hour's."""
+LATE_DAYS = 31
+"""How much older than its arrival the day of an event may be: the horizon of actions, and a day."""
+OLD_BY_NATURE = "import"
+"""How the doors are called whose events happened before anybody sent them: `import`, and `import_NAME` of a source."""
 SERIES = ["slice", "slice_value", "judge_version", "metric_version"]
 POINT_KEY = "metric, judge_version, grain, window_start, slice, slice_value, metric_version"
 """Columns by which detrended_metrics belongs to metric_points."""
@@ -77,13 +86,13 @@ def read_points(lake: Lake, alerts: Alerts, *, begin: datetime, end: datetime) -
     return rows(lake, sql, {"metric_points": days, "detrended_metrics": days}).to_pandas()
 
 
-def points_as_looks(points: pd.DataFrame, metric: str, grain: Grain, *, is_share: bool) -> Watched | None:
+def points_as_looks(points: pd.DataFrame, metric: str, grain: Look, *, is_share: bool) -> Watched | None:
     """The points of one metric and kind of window on their grid; None where there are none."""
     own = points.loc[(points["metric"] == metric) & (points["grain"] == grain)]
     return None if own.empty else _on_grid(own, grain, is_share=is_share)
 
 
-def _on_grid(own: pd.DataFrame, grain: Grain, *, is_share: bool) -> Watched:
+def _on_grid(own: pd.DataFrame, grain: Look, *, is_share: bool) -> Watched:
     starts = own["window_start"].dt.tz_convert("UTC")
     first, last = starts.min().to_pydatetime(), starts.max().to_pydatetime()
     step = STEP[grain]
@@ -96,7 +105,7 @@ def _on_grid(own: pd.DataFrame, grain: Grain, *, is_share: bool) -> Watched:
     for name in NUMBERS:
         arrays[name] = np.full((len(names), count), np.nan)
         arrays[name][series, at] = own[name].to_numpy(np.float64)
-    looks = Looks(**arrays, slots=timedelta(days=1) // step, is_share=is_share)
+    looks = Looks(**arrays, slots=SLOTS[grain], is_share=is_share)
     return Watched(names=names, windows=[first + step * look for look in range(count)], looks=looks)
 
 
@@ -123,7 +132,26 @@ def checks_as_looks(lake: Lake, catalog: Catalog, metric: str, *, begin: datetim
         (count(*) filter (where {all_} and {bad}))::double as bad
     from asked group by window_start having count(*) filter (where {all_}) > 0 order by window_start
     """
-    found = rows(lake, sql, {"selections": days, "verdicts": days}).to_pandas()
+    return _counted(rows(lake, sql, {"selections": days, "verdicts": days}).to_pandas())
+
+
+def late_as_looks(lake: Lake, *, begin: datetime, end: datetime) -> Watched | None:
+    """`late_events`: events received more than an hour after they occurred, of all that came in, by hour of arrival.
+    What was imported is old by nature, and is left out.
+    """
+    near = {day for day in lake.days("coverage") if day >= begin.date() - timedelta(days=LATE_DAYS)}
+    sql = f"""
+    select hour as window_start, sum(ingested)::double as n, sum(late)::double as bad
+    from coverage
+    where not starts_with(source, '{OLD_BY_NATURE}')
+        and hour >= timestamptz '{begin.isoformat()}' and hour < timestamptz '{end.isoformat()}'
+    group by hour having sum(ingested) > 0 order by hour
+    """
+    return _counted(rows(lake, sql, {"coverage": near}).to_pandas())
+
+
+def _counted(found: pd.DataFrame) -> Watched | None:
+    """The shares `bad` of `n`, by hour, as one series without a past."""
     if found.empty:
         return None
     share = found["bad"] / found["n"]

@@ -14,7 +14,10 @@ def evidence_sentence(found: "Finding", rule: Rule, catalog: Catalog, window: da
     """`More than 2 % of answers fail: 3.1 % (likely 2.6–3.7 %) on 2026-11-24 from 14:00 UTC, 4,310 answers; …`."""
     unit = "share" if rule.metric in MEASURED[1:] else _unit(rule, catalog)
     where = "" if found.slice == "all" else f" for {found.slice.replace('_', ' ')} {found.slice_value}"
-    when = f"{window:%Y-%m-%d} from {window:%H:%M} UTC" if found.grain == "hour" else f"{window:%Y-%m-%d}"
+    when = {
+        "five_minutes": f"{window:%Y-%m-%d} in the five minutes from {window:%H:%M} UTC",
+        "hour": f"{window:%Y-%m-%d} from {window:%H:%M} UTC",
+    }.get(found.grain, f"{window:%Y-%m-%d}")
     if rule.kind == "no_data":
         usual = f"{found.expected:,.0f}" if found.expected is not None else "some"
         return f"{rule.title}: none in the hour of {when}, where {usual} are usual."

@@ -1,7 +1,7 @@
 """alerts.toml: what is worth waking somebody for, how many false alarms that may cost, and who is told."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -9,8 +9,9 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from onlineeval_dagster.catalog.entry import Entry, Name
+from onlineeval_dagster.catalog.metrics_file import Metrics
 from onlineeval_dagster.catalog.reading import read_file
-from onlineeval_dagster.contracts.estimates import SLICES, Grain
+from onlineeval_dagster.contracts.estimates import SLICES
 from onlineeval_dagster.errors import CatalogError
 
 FILE = "alerts.toml"
@@ -20,11 +21,13 @@ Severity = Literal["page", "ticket", "note"]
 Role = Literal["business", "quality", "technical"]
 Status = Literal["watch", "enabled", "off"]
 
-MEASURED = ("answers", "judge_failures", "unchecked")
+MEASURED = ("answers", "judge_failures", "unchecked", "late_events")
 """Series of the pipeline itself that rules may be about, beside the metrics: answers an hour; checks that failed, of
-those made; answers that were selected for a check and have none."""
+those made; answers that were selected for a check and have none; events that came in more than an hour late."""
 
-LOOKS_A_WEEK: Mapping[Grain, int] = {"hour": 168, "day": 7}
+Look = Literal["five_minutes", "hour", "day"]
+
+LOOKS_A_WEEK: Mapping[Look, int] = {"five_minutes": 2016, "hour": 168, "day": 7}
 """Windows that rules look at."""
 
 _LIMITED: Mapping[Kind, bool | None] = {
@@ -43,7 +46,7 @@ class Rule(Entry):
     """One table [rules.NAME]. A rule fires on evidence: noise within its share of the budget is ruled out, and the
     estimate is beyond the limit.
 
-    metric     a name of metrics.toml, or `answers`, `judge_failures`, `unchecked`
+    metric     a name of metrics.toml, or `answers`, `judge_failures`, `unchecked`, `late_events`
     kind       `relative`: so much worse than the rhythm led to expect; `absolute`: beyond a value; `dynamic`: out of
                the range of its own residuals; `change_point`: a lasting shift (CUSUM); `no_data`: silence
     limit      relative: share of the expected value; absolute: in the metric's unit; dynamic and change_point: share
@@ -51,7 +54,8 @@ class Rule(Entry):
     worse      which way is worse; the metric's own direction by default
     chart      of a dynamic rule: `deviations` for spikes, `ewma` for slow drifts
     slices     `all`, or columns of an answer whose values are looked at one by one
-    windows    hours and days that are looked at, as far as the catalog has points for them
+    windows    hours and days that are looked at, as far as the catalog has points for them; `five_minutes` for spikes
+               of metrics in rolling windows: where no metric is (the weekly profile), such a rule rests
     wait_minutes   after a window's end, until late actions and checks are in
     confirm, recover  looks in a row that it takes to fire, and to be over
     share      of the budget, relative to other rules
@@ -66,7 +70,7 @@ class Rule(Entry):
     worse: Literal["up", "down", "both"] | None = None
     chart: Literal["deviations", "ewma"] = "deviations"
     slices: tuple[str, ...] = Field(default=("all",), min_length=1)
-    windows: tuple[Literal["hour", "day"], ...] = Field(default=("hour", "day"), min_length=1)
+    windows: tuple[Look, ...] = Field(default=("hour", "day"), min_length=1)
     wait_minutes: float = Field(default=60, ge=0, le=2880)
     confirm: int = Field(default=1, ge=1, le=24)
     recover: int = Field(default=3, ge=1, le=48)
@@ -150,21 +154,22 @@ class Alerts(Entry):
         return {name: rule for name, rule in self.rules.items() if rule.status != "off"}
 
 
-def load_alerts(folder: Path, metrics: Mapping[str, Any], grains: Collection[Grain]) -> Alerts:
+def load_alerts(folder: Path, metrics: Metrics) -> Alerts:
     """The folder's rules, checked against its metrics and windows. Raises CatalogError."""
     file = folder / FILE
     if not file.exists():
         return Alerts()
     found = read_file(file, Alerts)
     for name, rule in found.rules.items():
-        _check_rule(f"{FILE}: rules.{name}", rule, metrics, grains)
+        _check_rule(f"{FILE}: rules.{name}", rule, metrics)
     for name in MEASURED:
-        if name in metrics and any(rule.metric == name for rule in found.rules.values()):
+        if name in metrics.metrics and any(rule.metric == name for rule in found.rules.values()):
             raise CatalogError(f"{FILE}: {name} is a series of the pipeline and a metric too; rename metrics.{name}")
     return found
 
 
-def _check_rule(place: str, rule: Rule, metrics: Mapping[str, Any], grains: Collection[Grain]) -> None:
+def _check_rule(place: str, rule: Rule, known: Metrics) -> None:
+    metrics, grains = known.metrics, known.grains
     if rule.metric not in metrics and rule.metric not in MEASURED:
         near = get_close_matches(rule.metric, [*metrics, *MEASURED], n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join([*metrics, *MEASURED])}"
@@ -178,7 +183,12 @@ def _check_rule(place: str, rule: Rule, metrics: Mapping[str, Any], grains: Coll
         if rule.kind != fitting or rule.slices != ("all",):
             raise CatalogError(f'{place}: rules about {rule.metric} have kind = "{fitting}" and slices = ["all"]')
         return
-    if not set(rule.windows) & set(grains):
+    if "five_minutes" in rule.windows and known.rolling and rule.metric not in known.rolling:
+        raise CatalogError(
+            f"{place}.windows has five_minutes, and {rule.metric} is not followed by minutes; add it to rolling in "
+            "[windows] of metrics.toml"
+        )
+    if not set(rule.windows) & {*grains, "five_minutes"}:
         raise CatalogError(
             f"{place}.windows are {', '.join(rule.windows)}, and metrics.toml has points by {', '.join(grains)} only; "
             "take windows out, or choose of these"

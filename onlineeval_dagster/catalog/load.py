@@ -130,7 +130,7 @@ def load_catalog(folder: Path) -> Catalog:
         gold=load_gold(folder),
         promotion=load_promotion(folder),
         experiments=load_experiments(folder, metrics.metrics),
-        alerts=_after_the_draw(load_alerts(folder, metrics.metrics, metrics.grains), metrics, sampling),
+        alerts=_after_the_draw(load_alerts(folder, metrics), metrics, sampling),
         broken=broken,
     )
     _check_references(catalog)

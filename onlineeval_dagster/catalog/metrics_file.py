@@ -9,10 +9,13 @@ from onlineeval_dagster.catalog.clock_file import Clock
 from onlineeval_dagster.catalog.entry import Entry, Name
 from onlineeval_dagster.contracts.estimates import Grain
 
+Role = Literal["business", "quality", "technical"]
+
 
 class Metric(Entry):
     """One table of metrics.toml. The expressions are SQL over response_facts.
 
+    role          whom it concerns; technical ones without a judge are followed in rolling windows of minutes as well
     at_new_judge  what becomes of the past when the judge's version changes: `break`, or `rebase` by the measured shift
     correction    how a judged rate is corrected by people: a posterior per judge's `score`, or by `rogan-gladen`
     """
@@ -25,6 +28,7 @@ class Metric(Entry):
     judge: str | None = None
     unit: Literal["share", "score", "ms", "usd"]
     direction: Literal["up", "down", "none"]
+    role: Role = Field(default="quality", exclude=True)
     # Excluded: it says how points are shown, and makes no other metric.
     at_new_judge: Literal["break", "rebase"] = Field(default="break", exclude=True)
     correction: Literal["score", "rogan-gladen"] = Field(default="score", exclude=True)
@@ -60,12 +64,19 @@ PROFILES: Mapping[Profile, tuple[Grain, ...]] = {"standard": ("hour", "day", "we
 
 
 class Windows(Entry):
-    """The windows that metrics get points for. Reports are by day, so `day` is always among them."""
+    """The windows that metrics get points for. Reports are by day, so `day` is always among them.
 
-    grains: tuple[Grain, ...]
+    rolling  metrics that are followed in rolling windows of 1 and 5 minutes, an hour and a day as well; those of role
+             technical by default, and none in the weekly profile
+    """
+
+    grains: tuple[Grain, ...] | None = None
+    rolling: tuple[Name, ...] | None = None
 
     @model_validator(mode="after")
     def _the_day_once(self) -> Self:
+        if self.grains is None:
+            return self
         if "day" not in self.grains:
             raise ValueError('grains needs "day", which reports are made of; write ["day", "week"]')
         if len(set(self.grains)) < len(self.grains):
@@ -87,4 +98,27 @@ class Metrics(Entry):
     @property
     def grains(self) -> tuple[Grain, ...]:
         """The windows that get points: those that [windows] names, else the profile's."""
-        return PROFILES[self.profile] if self.windows is None else self.windows.grains
+        named = None if self.windows is None else self.windows.grains
+        return PROFILES[self.profile] if named is None else named
+
+    @property
+    def rolling(self) -> tuple[str, ...]:
+        """The metrics that are followed in rolling windows."""
+        if self.windows is not None and self.windows.rolling is not None:
+            return self.windows.rolling
+        fast = (name for name, one in self.metrics.items() if one.role == "technical" and one.judge is None)
+        return tuple(fast) if self.profile == "standard" else ()
+
+    @model_validator(mode="after")
+    def _what_can_roll(self) -> Self:
+        for name in self.rolling:
+            if name not in self.metrics:
+                raise ValueError(
+                    f"windows.rolling names {name}, which is no metric; there are {', '.join(self.metrics)}"
+                )
+            if self.metrics[name].judge is not None:
+                raise ValueError(
+                    f"windows.rolling names {name}, which rests on an AI reviewer's sample, of which a minute has too "
+                    "little; leave it out, its hours are followed"
+                )
+        return self

@@ -31,7 +31,8 @@ TEXTS: dict[str, Mapping[str, str]] = {
 LOG_DAYS = 7
 RUN_DAYS = 30
 MINUTE_DAYS = 7
-_OTHERS = {"log": LOG_DAYS, "runs": RUN_DAYS, "reports": None, "minute_counts": MINUTE_DAYS}
+_OTHERS = {"log": LOG_DAYS, "runs": RUN_DAYS, "reports": None}
+_OTHERS |= dict.fromkeys(("minute_counts", "rolling_points"), MINUTE_DAYS)
 """Kept so long where no entry says otherwise."""
 _NEVER = {
     "tombstones": "without its tombstone what was erased can come back",

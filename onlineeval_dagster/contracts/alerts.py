@@ -48,7 +48,7 @@ class Alert(Contract):
     resolved_at: Instant | None = None
     ending: str | None = None
     last_window: Instant
-    grain: Literal["hour", "day"]
+    grain: Literal["five_minutes", "hour", "day"]
     judge_version: Key
     metric_version: Key
     value: Finite | None = None

@@ -78,6 +78,37 @@ class MetricPoint(Contract):
         return self
 
 
+class RollingPoint(Contract):
+    """One metric in a rolling window: an estimate, or the reason why there is none. Grain: the first five.
+
+    minutes       length of the window: 1, 5, 60 (each minute one ends) or 1440 (each fifth minute)
+    last_minute   start of the window's last minute; the window is over a minute later
+    slice         `all`, or a column of a response, of whose values those with most answers of the day are followed
+    value, low, high    null exactly when `reason` is set
+    """
+
+    metric: Key
+    minutes: Annotated[int, Field(ge=1, le=1440)]
+    last_minute: Instant
+    slice: Key
+    slice_value: Key
+    metric_version: Key
+    n: Count
+    n_effective: Finite | None = None
+    value: Finite | None = None
+    low: Finite | None = None
+    high: Finite | None = None
+    method: Key | None = None
+    estimand: Estimand = "product"
+    reason: str | None = None
+
+    @model_validator(mode="after")
+    def _value_or_reason(self) -> Self:
+        if (self.value is None) == (self.reason is None):
+            raise ValueError("a point has either a value or a reason")
+        return self
+
+
 class DetrendedPoint(Contract):
     """A metric point beside what its series led to expect: see `metrics/detrend.py`. Grain: the first seven.
 

@@ -216,6 +216,13 @@ TABLES: dict[str, Table] = {
             description="Each metric without its rhythm: what was to be expected, and how far from it the point lies.",
         ),
         Table(
+            name="rolling_points",
+            contract=estimates.RollingPoint,
+            key=("metric", "minutes", "last_minute", "slice", "slice_value"),
+            day_of=("last_minute",),
+            description="Fast metrics in rolling windows of 1 and 5 minutes, an hour and a day (kept 7 days).",
+        ),
+        Table(
             name="minute_counts",
             contract=estimates.MinuteCount,
             key=("window_start", "environment", "app", "prompt_version"),

@@ -16,7 +16,7 @@ from onlineeval_dagster.reports.incident_stage import write_incidents
 ALERTS = table_spec(
     "alerts",
     group="alerts",
-    deps=["metric_points", "detrended_metrics", "coverage", "selections", "verdicts", "events"],
+    deps=["metric_points", "detrended_metrics", "rolling_points", "coverage", "selections", "verdicts", "events"],
 )
 INCIDENTS = table_spec("incidents", group="alerts", deps=["alerts"])
 CAUSES = table_spec(

@@ -136,7 +136,7 @@ defs = dg.Definitions(
         contract_checks("check_verdicts", ["verdicts"]),
         contract_checks("check_coverage", ["coverage"]),
         contract_checks("check_detrended", ["detrended_metrics"]),
-        contract_checks("check_metrics", ["metric_points", "minute_counts", "deploy_effects"]),
+        contract_checks("check_metrics", ["metric_points", "rolling_points", "minute_counts", "deploy_effects"]),
         fresh,
         actions_joined,
         states_close,

@@ -35,7 +35,8 @@ def codes(table: pa.Table, key: Sequence[str]) -> Indices:
     for name in key:
         column = table.column(name).combine_chunks().dictionary_encode(null_encoding="encode")
         order = np.empty(len(column.dictionary), dtype=np.int64)
-        order[pc.sort_indices(column.dictionary).to_numpy()] = np.arange(len(column.dictionary))
+        in_order = pc.array_sort_indices(column.dictionary)  # pyright: ignore[reportAttributeAccessIssue]  # made when pyarrow loads
+        order[in_order.to_numpy()] = np.arange(len(column.dictionary))
         own = order[column.indices.to_numpy()] if len(column) else number
         number = number * max(len(order), 1) + own
         # Numbered anew, so that ten columns of many values do not run out of 64 bits.

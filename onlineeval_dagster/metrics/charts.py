@@ -4,7 +4,7 @@ A correction within one tick does not bound alarms over time; a run length does.
 independent standard normal residuals, by Brook and Evans' Markov chain (Biometrika 1972).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -52,7 +52,8 @@ def cusum_run_length(limit: float, *, slack: float, shift: float = 0.0) -> float
 @lru_cache(maxsize=256)
 def cusum_limit(run_length: float, *, slack: float) -> float:
     """The limit at which a one-sided CUSUM has this mean run length when nothing changes."""
-    return _solve(lambda limit: cusum_run_length(limit, slack=slack), run_length, 0.05, 60.0)
+    # A run length grows as exp(2 slack limit): beyond exp(30) looks the chain's equations are singular to a double.
+    return _solve(lambda limit: cusum_run_length(limit, slack=slack), run_length, 0.05, min(60.0, 15 / slack))
 
 
 @lru_cache(maxsize=256)
@@ -98,6 +99,18 @@ def cusum(standardised: Floats, *, slack: float, limit: float) -> Runs:
         sums[:, crossed] = 0.0
         since[:, crossed] = look + 1
     return Runs(alarm=alarm, statistic=statistic, began=began)
+
+
+def first_of(charts: Sequence[Runs]) -> Runs:
+    """Several charts as one: it alarms where one of them does, and else says what the nearest to its limit says."""
+    statistics = np.stack([runs.statistic for runs in charts])
+    alarms = np.stack([runs.alarm for runs in charts])
+    nearest = np.where(alarms != 0, np.inf, np.abs(statistics)).argmax(axis=0)[None]
+
+    def of(stacked: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(stacked, nearest, axis=0)[0]
+
+    return Runs(alarm=of(alarms), statistic=of(statistics), began=of(np.stack([runs.began for runs in charts])))
 
 
 def ewma(standardised: Floats, *, weight: float, limit: float) -> Runs:

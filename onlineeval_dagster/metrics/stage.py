@@ -176,16 +176,23 @@ def points_table(keys: pa.Table, moments: Moments, family: Family) -> pa.Table:
     schema = TABLES["metric_points"].schema
     columns: dict[str, Any] = {name: keys.column(name) for name in POINT_KEY} | {
         "population": moments.sum_of_cells(moments.population).astype(np.int64),
+        **estimated_columns(estimates),
+    }
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def estimated_columns(estimates: Estimates) -> dict[str, Any]:
+    """What every table of points says of an estimate, or why there is none."""
+    return {
         "n": estimates.n,
         "n_effective": _known(estimates.n_effective, estimates.answered),
         "value": _known(estimates.value, estimates.answered),
         "low": _known(estimates.low, estimates.answered),
         "high": _known(estimates.high, estimates.answered),
-        "method": pa.repeat(estimates.method, moments.groups),
-        "estimand": pa.repeat(estimates.estimand, moments.groups),
+        "method": pa.repeat(estimates.method, len(estimates.n)),
+        "estimand": pa.repeat(estimates.estimand, len(estimates.n)),
         "reason": _reasons(estimates),
     }
-    return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
 def _effects(file: Path, catalog: Catalog, family: Family, names: list[str]) -> pa.Table:

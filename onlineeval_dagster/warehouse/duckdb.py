@@ -166,6 +166,8 @@ def dbt_vars_of(catalog: Catalog) -> dict[str, Any]:
         "signals": [*catalog.signals.actions, *catalog.signals.derived, *catalog.signals.detectors],
         "slices": list(SLICES),
         "grains": list(catalog.metrics.grains),
+        "rolling": list(catalog.metrics.rolling),
+        "rolling_values": ROLLING_VALUES,
         "judges": [
             {
                 "name": judge.name,
@@ -189,6 +191,10 @@ def dbt_vars_of(catalog: Catalog) -> dict[str, Any]:
             for name, metric in catalog.metrics.metrics.items()
         ],
     }
+
+
+ROLLING_VALUES = 20
+"""Of each slice, the values with most answers of a day that rolling windows follow."""
 
 
 def column_of(judge: str) -> str:

@@ -72,14 +72,17 @@ def lake_of_points(folder: Path, points: list[dict]) -> Lake:
     return put(Lake(folder / "lake"), points)
 
 
-def received(lake: Lake, answers: dict[datetime, int]) -> None:
-    """Answers by the hour in which they came in."""
+def received(
+    lake: Lake, answers: dict[datetime, int], *, late: dict[datetime, int] | None = None, source: str = "sdk"
+) -> None:
+    """Answers by the hour in which they came in, and how many of them came late."""
     nothing = dict.fromkeys(("duplicate", "quarantined", "erased", "taken_out", "late", "lost_by_sender"), 0)
     kinds = dict.fromkeys(("with_implicit", "with_explicit", "with_automated"), 0)
     table = [
-        {"hour": at, "source": "sdk", "received": count, "ingested": count, "responses": count, "day": at.date()}
+        {"hour": at, "source": source, "received": count, "ingested": count, "responses": count, "day": at.date()}
         | nothing
         | kinds
+        | {"late": (late or {}).get(at, 0)}
         for at, count in answers.items()
         if count
     ]

@@ -203,6 +203,20 @@ def test_silence_is_an_alarm_by_day_and_none_in_hours_that_are_usually_quiet(tmp
     assert find(asleep, rules, now=NOW - DAY + 7 * HOUR + timedelta(minutes=15)) != []
 
 
+def test_events_that_come_in_late_are_an_alarm_and_an_import_of_old_ones_is_none(tmp_path):
+    rules = catalog(late={"kind": "absolute", "metric": "late_events", "limit": 0.2, "wait_minutes": 15})
+    noon = NOW - DAY + 12 * HOUR
+    lake = Lake(tmp_path / "lake")
+    traffic = {NOW - DAY + hour * HOUR: 60 for hour in range(24)}
+    received(lake, traffic, late={noon: 40})
+    (one,) = find(lake, rules, now=NOW)
+    assert (one.began_at, one.fired_at) == (noon, noon + HOUR + timedelta(minutes=15))
+    assert one.value == pytest.approx(40 / 60) and "66.7 %" in one.told
+    imported = Lake(tmp_path / "imported")
+    received(imported, traffic, late={noon: 60}, source="import_langfuse")
+    assert find(imported, rules, now=NOW) == []
+
+
 def test_without_a_past_there_is_nothing_to_say(tmp_path):
     rules = catalog(silent={"kind": "no_data", "metric": "answers"}, slow=SLOW)
     assert evaluate(Lake(tmp_path / "lake"), rules, now=NOW).alerts == ()

@@ -48,7 +48,7 @@ def write_past(settings: Settings, past: Past) -> None:
 
 def drop_warehouse(settings: Settings) -> None:
     """As if it had never been built."""
-    for name in ("metric_points", "deploy_effects", "minute_counts"):
+    for name in ("metric_points", "deploy_effects", "minute_counts", "rolling_points"):
         shutil.rmtree(settings.lake_folder / name, ignore_errors=True)
     shutil.rmtree(settings.warehouse_file.parent, ignore_errors=True)
 

@@ -12,7 +12,7 @@ from onlineeval_dagster.contracts.events import Action, Response
 from onlineeval_dagster.log.segments import encode, open_log
 from onlineeval_dagster.settings import Settings
 
-BUILDING = ("warehouse", "deploy_effects", "metric_points", "minute_counts")
+BUILDING = ("warehouse", "deploy_effects", "metric_points", "rolling_points", "minute_counts")
 """The steps that build the warehouse anew and estimate from it."""
 
 

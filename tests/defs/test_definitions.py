@@ -47,6 +47,7 @@ DEPENDS_ON: dict[str, set[str]] = {
     "metric_moments": {"response_facts"},
     "week_moments": {"response_facts"},
     "minute_moments": {"response_facts"},
+    "minute_sums": {"response_facts"},
     "deploy_moments": {"response_facts", "stg_deploys"},
     "arrivals": {"responses", "actions", "labels", "verdicts"},
     "daily_coverage": {"response_facts"},
@@ -54,8 +55,9 @@ DEPENDS_ON: dict[str, set[str]] = {
     "metric_points": {"metric_moments", "week_moments"},
     "detrended_metrics": {"metric_points"},
     "minute_counts": {"minute_moments"},
+    "rolling_points": {"minute_sums"},
     "deploy_effects": {"deploy_moments"},
-    "alerts": {"metric_points", "detrended_metrics", "coverage", "selections", "verdicts", "events"},
+    "alerts": {"metric_points", "detrended_metrics", "rolling_points", "coverage", "selections", "verdicts", "events"},
     "incidents": {"alerts"},
     "incident_causes": {"incidents", "response_facts", "metric_points", "detrended_metrics", "deploys", "events"},
     "incident_pages": {"incident_causes", "metric_points", "detrended_metrics"},
@@ -85,9 +87,9 @@ GROUPS = {
     "staging": STAGING,
     "marts": {
         *("selection_outcomes", "response_facts", "metric_moments", "deploy_moments"),
-        *("week_moments", "minute_moments", "arrivals", "daily_coverage", "judge_coverage"),
+        *("week_moments", "minute_moments", "minute_sums", "arrivals", "daily_coverage", "judge_coverage"),
     },
-    "metrics": {"metric_points", "detrended_metrics", "minute_counts", "deploy_effects"},
+    "metrics": {"metric_points", "detrended_metrics", "rolling_points", "minute_counts", "deploy_effects"},
     "review": {
         *("review_tasks", "gold_answers", "reviewer_quality", "corrected_points"),
         *("reviewer_agreement", "judge_agreement", "judge_calibration", "promotion_evidence"),
@@ -105,8 +107,8 @@ POOLS = {
     },
     "judges": {"verdicts", "judge_trials", "judged_days"},
     "warehouse": {
-        *("warehouse", "metric_points", "minute_counts", "deploy_effects", "corrected_points", "daily_report"),
-        *("experiment_results", "incident_causes"),
+        *("warehouse", "metric_points", "rolling_points", "minute_counts", "deploy_effects", "corrected_points"),
+        *("daily_report", "experiment_results", "incident_causes"),
     },
 }
 

@@ -152,6 +152,7 @@ OF_THE_RUN = {
     "detrended_metrics": set(),
     "deploy_effects": set(),
     "minute_counts": set(),
+    "rolling_points": set(),
     "corrected_points": set(),
 }
 """Columns that tell when and where a run worked: another run has others."""

@@ -172,14 +172,17 @@ def test_an_event_older_than_answers_are_kept_is_not_taken_in(settings, tmp_path
 
 def test_the_packaged_file_drops_no_day_of_any_table_but_minutes():
     retention = load_retention(PACKAGED_CATALOG)
-    assert {name: days for name in TABLES if (days := retention.of(name).days) is not None} == {"minute_counts": 7}
+    assert {name: days for name in TABLES if (days := retention.of(name).days) is not None} == {
+        "minute_counts": 7,
+        "rolling_points": 7,
+    }
     assert {name for name in TABLES if retention.of(name).text_days is not None} == {"quarantine"}
     assert (retention.of("log").days, retention.of("runs").days) == (7, 30)
 
 
 def test_without_the_file_everything_but_minutes_is_kept(tmp_path):
     retention = load_retention(tmp_path)
-    assert all(retention.of(name) == Kept() for name in TABLES if name != "minute_counts")
+    assert all(retention.of(name) == Kept() for name in TABLES if name not in ("minute_counts", "rolling_points"))
     assert retention.of("minute_counts") == Kept(days=7)
     assert retention.accepted_days(400) == 400
 

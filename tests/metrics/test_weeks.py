@@ -19,6 +19,7 @@ from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.metrics.minutes import count_minutes, last_hour
 from onlineeval_dagster.metrics.moments import CELL_COLUMNS, GROUP_COLUMNS, moments_from_rows
+from onlineeval_dagster.metrics.rolling import roll_points
 from onlineeval_dagster.metrics.stage import estimate_points
 from onlineeval_dagster.settings import PACKAGED_CATALOG
 from onlineeval_dagster.warehouse.dry_run import fact_columns
@@ -90,7 +91,7 @@ class World:
         known = json.dumps(dbt_vars(self.file, CATALOG))
         where = ["--project-dir", PROJECT, "--profiles-dir", PROJECT, "--vars", known]
         where += ["--target-path", self.folder / "dbt", "--log-path", self.folder / "dbt"]
-        models = ["metric_moments", "week_moments", "minute_moments"]
+        models = ["metric_moments", "week_moments", "minute_moments", "minute_sums"]
         dbt = [Path(sys.executable).with_name("dbt"), "--quiet", "build", "--exclude-resource-type", "unit_test"]
         done = subprocess.run([*dbt, "--select", *models, *where], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -109,6 +110,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     made.build(DAYS)
     estimate_points(made.file, made.lake, CATALOG)
     count_minutes(made.file, made.lake, CATALOG, now=NOW)
+    roll_points(made.file, made.lake, CATALOG, now=NOW)
     return made
 
 
@@ -200,6 +202,34 @@ def test_the_last_hour_is_told_and_silence_too(world: World) -> None:
     assert str(hour) == "Last hour: 2 answers, 1 failed (50.0 %)"
     silent = last_hour(world.lake, CATALOG, now=NOW + timedelta(hours=9))
     assert str(silent) == "Last hour: no answer; the last one came at 2027-01-17 19:10 UTC"
+
+
+def rolled(world: World, where: str) -> list[dict[str, Any]]:
+    sql = f"select * from rolling_points where metric = 'errors' and {where} order by last_minute, minutes"
+    return rows(world.lake, sql, {"rolling_points": None}).to_pylist()
+
+
+def test_rolling_windows_hold_just_the_answers_of_their_minutes(world: World) -> None:
+    # An answer each half hour from 00:10; each tenth is of staging, so 19:40 of a day is the last and not ours.
+    at = datetime(2027, 1, 17, 17, 5, tzinfo=UTC)
+    counts = {row["minutes"]: row["n"] for row in rolled(world, f"last_minute = '{at}' and slice = 'all'")}
+    assert counts == {60: 2}  # 16:10, 16:40; a window without an answer is no row
+    day = {row["last_minute"]: row["n"] for row in rolled(world, "minutes = 1440 and slice = 'all'")}
+    assert day[datetime(2027, 1, 17, 0, 4, tzinfo=UTC)] == 36  # the whole day before
+    assert day[datetime(2027, 1, 17, 20, 54, tzinfo=UTC)] == 36
+    assert max(day) == datetime(2027, 1, 17, 20, 54, tzinfo=UTC)  # the next one ends after now
+
+
+def test_a_rolling_day_has_the_number_and_the_interval_of_its_answers_clustered_by_user(world: World) -> None:
+    (whole,) = rolled(world, "minutes = 1440 and slice = 'all' and last_minute = '2027-01-16 23:59:00+00'")
+    (point,) = world.points("metric = 'errors' and grain = 'day' and slice = 'all' and day = date '2027-01-16'")
+    assert [whole["value"], whole["low"], whole["high"]] == pytest.approx([point["value"], point["low"], point["high"]])
+    (short,) = rolled(world, "minutes = 60 and slice = 'all' and last_minute = '2027-01-16 17:05:00+00'")
+    assert short["reason"] == "too few judged responses: 2 of 30" and short["value"] is None
+
+
+def test_rolling_windows_stay_as_long_as_minutes_do(world: World) -> None:
+    assert min(row["day"] for row in rolled(world, "true")) == NOW.date() - timedelta(days=7)
 
 
 class Later:

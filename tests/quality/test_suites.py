@@ -35,6 +35,8 @@ WHOLE: dict[str, dict[str, Any]] = {
     "metric_points": {"metric": "copied", "judge_version": "none", "grain": "day", "window_start": NOON, "slice": "all"}
     | {"slice_value": "all", "metric_version": "m", "population": 9, "n": 9, "value": 0.5, "low": 0.4, "high": 0.6}
     | {"estimand": "product"},
+    "rolling_points": {"metric": "latency", "minutes": 5, "last_minute": NOON, "slice": "all", "slice_value": "all"}
+    | {"metric_version": "m", "n": 90, "value": 800.0, "low": 700.0, "high": 900.0, "estimand": "product"},
     "minute_counts": {"window_start": NOON, "environment": "production", "app": "shop", "prompt_version": "p1"}
     | {"responses": 4, "errors": 1},
 }
@@ -56,6 +58,8 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("metric_points", {"population": -1}, "population"),
     ("metric_points", {"grain": "month"}, "grain"),
     ("metric_points", {"days_covered": 8}, "days_covered"),
+    ("rolling_points", {"minutes": 0}, "minutes"),
+    ("rolling_points", {"low": 950.0}, "high"),
     ("minute_counts", {"errors": 5}, "errors"),
     ("minute_counts", {"responses": 0, "errors": 0}, "responses"),
     ("verdicts", {"inclusion_probability": 2.0}, "inclusion_probability"),
