@@ -74,7 +74,7 @@ class _Made:
 
 
 def _points_of(file: Path, catalog: Catalog, wanted: list[date], mondays: Collection[date]) -> Iterator[pa.Table]:
-    """The points of `wanted`, a few days at a time: the moments of 90 days at once took 9 GB and half as long again."""
+    """The points of `wanted`, a few days at a time: those of a rebuild would fill the memory."""
     yield TABLES["metric_points"].schema.empty_table()
     for days in _portions(file, wanted):
         windows = _windows(days, [day for day in days if day in mondays])

@@ -32,7 +32,7 @@ from tests.bench.judge_kills import judge_kills
 from tests.bench.judges import judges
 from tests.bench.large import history, rebuild, stages
 from tests.bench.measured import Measured
-from tests.bench.points import points
+from tests.bench.points import points, rolling
 from tests.bench.queues import queues
 from tests.bench.redaction import redaction
 from tests.bench.review import review
@@ -124,6 +124,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Measured]]] = {
     "experiments": experiments.compared,
     "experiment_units": experiments.counted,
     "points": points,
+    "rolling": rolling,
     "series": series,
     "corrected": corrected,
 }

@@ -3,12 +3,13 @@
 import shutil
 import time
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from onlineeval_dagster.catalog.load import Catalog, load_catalog
 from onlineeval_dagster.catalog.metrics_file import Metric, Metrics
 from onlineeval_dagster.lake.delta import Lake
+from onlineeval_dagster.metrics.rolling import roll_points
 from onlineeval_dagster.metrics.stage import estimate_points
 from onlineeval_dagster.settings import PACKAGED_CATALOG
 from onlineeval_dagster.warehouse.duckdb import Build, connection, finish
@@ -50,6 +51,25 @@ from cells
 order by day  -- as builds leave them
 """
 
+_MINUTES = """
+create schema if not exists marts;
+create schema if not exists tick;
+create table marts.minute_sums as
+select
+    ['errors', 'latency', 'cost'][m + 1] as metric,
+    'v' as metric_version,
+    ('{first}'::date + d::int) as day,
+    ('{first}'::date + d::int)::timestamptz + to_minutes(t::int) as minute_start,
+    case when s = 0 then 'all' else 'model' end as slice,
+    case when s = 0 then 'all' else 'm' || s end as slice_value,
+    ((hash(t, s) % 12) * 5 + b)::bigint as bucket,
+    2.0 as n,
+    case when m = 0 then (hash(b, t) % 100 = 0)::int else 1500.0 + hash(m, t, b) % 1000 end as total,
+    case when m = 0 then (hash(b, t) % 100 = 0)::int else 2e6 end as total_squares
+from range(3) as metrics(m), range(61) as slices(s), range(2) as days(d), range(1440) as minutes(t),
+    range(5) as buckets(b)
+"""
+
 
 def points(scratch: Path) -> list[Measured]:
     """50 metrics × 100 slices × 90 days: all points by hour, day and week anew, and those of one day after a tick."""
@@ -61,6 +81,25 @@ def points(scratch: Path) -> list[Measured]:
         ),
         Measured(name="  points of a tick, one day", value=ticked, unit="s", at_most=5),
         Measured(name=f"  the same against {SHORT} days of past", value=ticked / short, unit="×", at_most=1.3),
+    ]
+
+
+def rolling(scratch: Path) -> list[Measured]:
+    """One tick's rolling windows: 3 metrics × 61 slice values, a busy day of 1.3 million sums by minute and bucket."""
+    folder = scratch / "rolling"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    file, lake = folder / "warehouse.duckdb", Lake(folder / "lake")
+    with connection(file) as warehouse:
+        warehouse.execute(_MINUTES.format(first=LAST - timedelta(days=1)))
+    finish(file, Build(days=(LAST,), reads={}, catalog_version="bench"))
+    midnight = datetime.combine(LAST + timedelta(days=1), datetime.min.time(), tzinfo=UTC)
+    started = time.perf_counter()
+    done = roll_points(file, lake, load_catalog(PACKAGED_CATALOG), now=midnight - timedelta(minutes=1))
+    seconds = time.perf_counter() - started
+    shutil.rmtree(folder)
+    return [
+        Measured(name="rolling windows of a tick", value=seconds, unit="s", at_most=5, note=f"{done.points:,} points")
     ]
 
 

@@ -40,6 +40,7 @@ from onlineeval_dagster.log.segments import encode, open_log
 from onlineeval_dagster.metrics.detrended import detrend_points
 from onlineeval_dagster.metrics.stage import estimate_effects, estimate_points
 from onlineeval_dagster.metrics.minutes import count_minutes
+from onlineeval_dagster.metrics.rolling import roll_points
 from onlineeval_dagster.quality.coverage import count_coverage
 from onlineeval_dagster.review.stage import correct_points
 from onlineeval_dagster.sampling import select
@@ -120,6 +121,9 @@ estimate_points(settings.warehouse_file, lake, catalog)
 detrend_points(lake, catalog)
 estimate_effects(settings.warehouse_file, lake, catalog)
 count_minutes(settings.warehouse_file, lake, catalog, now=now())
+# Until midnight: both homes have the same windows behind them, whenever each of them is worked off.
+midnight = now().replace(hour=0, minute=0, second=0, microsecond=0)
+roll_points(settings.warehouse_file, lake, catalog, now=midnight)
 correct_points(settings.warehouse_file, lake, catalog)
 """
 
@@ -134,6 +138,7 @@ PLACES = [
     "dbt",
     "replaced metric_points",
     "replaced detrended_metrics",
+    "replaced rolling_points",
     "replaced corrected_points",
 ]
 
