@@ -11,6 +11,7 @@ from onlineeval_dagster.metrics.charts import (
     ewma,
     ewma_limit,
     ewma_run_length,
+    first_of,
 )
 from onlineeval_dagster.metrics.limits import (
     binomial_limits,
@@ -119,3 +120,14 @@ def test_one_wild_look_alone_alarms_no_chart():
     looks = np.zeros((1, 50))
     looks[0, 20] = 1000.0
     assert not cusum(looks, slack=0.5, limit=5.0).alarm.any()
+
+
+def test_of_two_charts_the_one_that_suits_the_shift_alarms_first_and_tells_when_it_began():
+    looks = np.zeros((1, 40))
+    looks[0, 20:] = 3.0
+    slow, fast = (cusum(looks, slack=slack, limit=cusum_limit(10_000.0, slack=slack)) for slack in (0.5, 1.5))
+    both = first_of([slow, fast])
+    first = [int(np.flatnonzero(runs.alarm[0])[0]) for runs in (slow, fast, both)]
+    assert first[1] < first[0] and first[2] == first[1]
+    assert both.began[0, first[2]] == 20 and both.statistic[0, first[2]] >= 1
+    assert not both.alarm[0, :20].any()
