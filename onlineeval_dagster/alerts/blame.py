@@ -9,6 +9,7 @@ from onlineeval_dagster.alerts.cause_points import HOUR
 from onlineeval_dagster.alerts.causes import causes_of
 from onlineeval_dagster.alerts.incidents import ranked
 from onlineeval_dagster.alerts.look import Look
+from onlineeval_dagster.alerts.series import STEP
 from onlineeval_dagster.alerts.stage import replace_changed
 from onlineeval_dagster.alerts.suspects import read_suspects
 from onlineeval_dagster.catalog.load import Catalog
@@ -80,7 +81,6 @@ def _causes(
 
 def _span(incident: Incident, alerts: Sequence[Alert], now: datetime) -> tuple[datetime, datetime]:
     fired = min(alert.fired_at for alert in alerts if alert.fired_at is not None)
-    step = {"hour": HOUR, "day": timedelta(days=1)}
-    last = max(alert.last_window + step[alert.grain] for alert in alerts)
+    last = max(alert.last_window + STEP[alert.grain] for alert in alerts)
     begin = (incident.began_at - LOOKED_BACK).replace(minute=0, second=0, microsecond=0)
     return begin, min(now, max(last, incident.began_at + HOUR), fired + SETTLED)
