@@ -18,15 +18,19 @@ from onlineeval_dagster.verbs.keeping import backup, erase, restore, retention
 from onlineeval_dagster.verbs.newcomer import init
 from onlineeval_dagster.verbs.queues import drain
 from onlineeval_dagster.verbs.review import review_app
+from onlineeval_dagster.verbs.rollback import rollback_app
 from onlineeval_dagster.verbs.serve import keys_app, serve
 from onlineeval_dagster.verbs.signals import signals_app
 from onlineeval_dagster.verbs.sources import import_, sources
+from onlineeval_dagster.verbs.watches import watches
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 catalog_app = typer.Typer(no_args_is_help=True, help="The catalog: judges, signals, sampling, metrics.")
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(experiment_app, name="experiment")
+alerts_app.command("watches")(watches)
 app.add_typer(alerts_app, name="alerts")
+app.add_typer(rollback_app, name="rollback")
 # Bound to the stream as it is now: a run sends what dbt prints elsewhere.
 out = printed_on()
 err = printed_on(errors=True)

@@ -4,8 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from onlineeval_dagster.alerts.deploy_findings import find_after_deploys
+from onlineeval_dagster.alerts.deploy_looks import read_looks
 from onlineeval_dagster.alerts.findings import Finding, find
-from onlineeval_dagster.catalog.alert_file import Alerts, Rule
+from onlineeval_dagster.catalog.alert_file import Rule
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import first_rows, rows
@@ -69,17 +71,21 @@ def backtest(
     lake: Lake, catalog: Catalog, *, now: datetime, days: int = 90, only: Collection[str] | None = None
 ) -> Backtest:
     """Look at the last `days` as if they happened now, with the rules as they are and the data as they are known today.
+    Of rules after a deploy, the looks that were made.
 
     only  rules that are tried; all that are not off by default. Each keeps its share of the budget
     """
     begin = now - timedelta(days=days)
     found = [
         one
-        for one in find(lake, catalog, now=now, begin=begin, checks_begin=begin)
+        for one in (
+            *find(lake, catalog, now=now, begin=begin, checks_begin=begin),
+            *find_after_deploys(lake, catalog, now=now, begin=begin),
+        )
         if one.fired_at is not None and (only is None or one.rule in only)
     ]
     names = [name for name in catalog.alerts.live if only is None or name in only]
-    looked = {name: _days_looked_at(lake, catalog.alerts.rules[name], begin) for name in names}
+    looked = {name: _days_looked_at(lake, name, catalog.alerts.rules[name], begin, now) for name in names}
     together = timedelta(minutes=catalog.alerts.budget.together_minutes)
     tried = tuple(_tried(name, looked[name], [one for one in found if one.rule == name], together) for name in names)
     whole = max(looked.values(), default=0)
@@ -114,7 +120,7 @@ def as_if_watched(catalog: Catalog, name: str) -> Catalog:
     if rule.status != "off":
         return catalog
     rules = {**catalog.alerts.rules, name: rule.model_copy(update={"status": "watch"})}
-    return replace(catalog, alerts=Alerts(budget=catalog.alerts.budget, rules=rules, channels=catalog.alerts.channels))
+    return replace(catalog, alerts=catalog.alerts.model_copy(update={"rules": rules}))
 
 
 def openings(found: Sequence[Finding], together: timedelta) -> list[datetime]:
@@ -153,7 +159,10 @@ def _first_after(known: Known, found: Sequence[Finding]) -> Finding | None:
     return min(near, key=_fired, default=None)
 
 
-def _days_looked_at(lake: Lake, rule: Rule, begin: datetime) -> int:
+def _days_looked_at(lake: Lake, name: str, rule: Rule, begin: datetime, now: datetime) -> int:
+    if rule.after is not None:  # as long as it looks at every deploy, whether there is one each day or not
+        first = min((look.deployed_at for look in read_looks(lake) if look.rule == name), default=now)
+        return (now - max(first, begin)).days
     table = {
         "answers": "coverage",
         "judge_failures": "selections",

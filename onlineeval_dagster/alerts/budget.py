@@ -27,14 +27,14 @@ class Allowance:
 def allowance(alerts: Alerts, rule: Rule, grain: Look, *, windows: int, series: int) -> Allowance:
     """The part of the budget for one series of `rule`, which looks at `windows` kinds of window and `series` series.
 
-    Rules that are off have no part: switching one off gives the others more room.
+    Rules that are off have no part, nor those after a deploy: switching one off gives the others more room.
 
     >>> one = Rule(title="one rule", owner="team:a", kind="dynamic", metric="copied")
     >>> part = allowance(Alerts(rules={"one": one}), one, "hour", windows=1, series=1)
     >>> round(part.run_length)  # one a week: 168 hours
     168
     """
-    shares = sum(other.share for other in alerts.live.values())
+    shares = sum(other.share for other in alerts.timed.values())
     own = alerts.budget.false_alarms_a_week * rule.share / max(shares, rule.share)
     return Allowance(chance=min(own / (windows * max(series, 1) * LOOKS_A_WEEK[grain]), 0.05))
 

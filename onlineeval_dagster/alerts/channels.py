@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from onlineeval_dagster.alerts.outbox import Delivery, Outbox
-from onlineeval_dagster.catalog.alert_file import FILE, Channel
+from onlineeval_dagster.catalog.alert_file import FILE, ROLLBACK, Channel
 from onlineeval_dagster.errors import AlertError, SettingsError
 from onlineeval_dagster.settings import with_environment
 
@@ -79,7 +79,7 @@ async def _attempt(
     channel = channels.get(one.channel)
     if channel is None:
         return f"the channel is no longer in {FILE}"
-    place = f"{FILE}: channels.{one.channel}"
+    place = f"{FILE}: {ROLLBACK if one.channel == ROLLBACK else f'channels.{one.channel}'}"
     try:
         url = with_environment(channel.url, place=f"{place}.url")
         if channel.kind == "apprise":

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -40,15 +41,21 @@ SPEECHLESS: Mapping[Look, timedelta] = {
 """A series that has had no number for so long is over: another version of its judge took its place."""
 
 
+CLEAR = "its looks are clear of the limit again"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """An episode of one rule in one slice, with the evidence of the look that made it evident. See contract `Alert`."""
+    """An episode of one rule in one slice, with the evidence of the look that made it evident. See contract `Alert`.
+
+    ending  why it is over, once it is
+    """
 
     rule: str
     slice: str
     slice_value: str
     metric: str
-    grain: Look
+    grain: Look | Literal["deploy"]
     judge_version: str
     metric_version: str
     began_at: datetime
@@ -64,6 +71,7 @@ class Finding:
     strength: float | None
     chance: float
     told: str
+    ending: str = CLEAR
 
 
 def replay_begin(now: datetime) -> datetime:
@@ -80,7 +88,7 @@ def find(
     begin: datetime | None = None,
     checks_begin: datetime | None = None,
 ) -> list[Finding]:
-    """Everything the live rules find in windows that were mature by `now`, oldest first.
+    """Everything that the rules of every window find in those that were mature by `now`, oldest first.
 
     begin, checks_begin  how far to look back over points, and over the rows of checks
     """
@@ -90,7 +98,7 @@ def find(
     if any("five_minutes" in rule.windows for rule in alerts.live.values()):
         points = pd.concat([points, read_spikes(lake, alerts, begin=begin, end=now)])
     found: list[Finding] = []
-    for name, rule in alerts.live.items():
+    for name, rule in alerts.timed.items():
         grains = ("hour",) if rule.metric in MEASURED else grains_of(rule, catalog.metrics)
         own: list[Finding] = []
         for grain in grains:

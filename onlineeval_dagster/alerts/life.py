@@ -91,15 +91,12 @@ def _new(finding: Finding, rule: Rule, now: datetime) -> Alert:
         seen_at=now,
         fired_at=finding.fired_at,
         resolved_at=finding.ended_at if over else None,
-        ending=_OVER if over else None,
+        ending=finding.ending if over else None,
         last_window=finding.last_window,
         chance=finding.chance,
         told=finding.told,
         **evidence,
     )
-
-
-_OVER = "its looks are clear of the limit again"
 
 
 def _goes_on(alert: Alert, finding: Finding, rule: Rule) -> Alert:
@@ -116,7 +113,7 @@ def _goes_on(alert: Alert, finding: Finding, rule: Rule) -> Alert:
             return alert
         changes |= {"state": "firing", "resolved_at": None, "ending": None, "openings": alert.openings + 1}
     changed = alert.model_copy(update=changes)
-    return changed if finding.ended_at is None else _resolved(changed, finding.ended_at, _OVER)
+    return changed if finding.ended_at is None else _resolved(changed, finding.ended_at, finding.ending)
 
 
 def _gone(alert: Alert, rules: Mapping[str, Rule], now: datetime) -> Alert:

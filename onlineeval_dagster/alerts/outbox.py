@@ -4,6 +4,7 @@ waiting ──▶ sending ──▶ sent
    ▲            ├─────▶ waiting      it failed: again later
    │            ├─────▶ given_up      it failed for two days
    │            └─────▶ unsure        killed while it was sent, on a channel that cannot tell a repeat
+   │            └─────▶ withheld     a rollback that something spoke against, before it was called or while it waited
    └── dry_run: written down, never sent
 
 One row an incident, event, opening and channel: the key. By it a webhook's receiver tells repeats. If the file is lost,
@@ -17,7 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
 
-State = Literal["waiting", "sending", "sent", "given_up", "unsure", "dry_run"]
+State = Literal["waiting", "sending", "sent", "given_up", "unsure", "dry_run", "withheld"]
 
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(minutes=15)
 """Between attempts; doubled from the first to the longest."""
@@ -30,7 +31,7 @@ create table if not exists deliveries (
     made_at text not null, next_at text not null, attempts integer not null default 0, sent_at text, error text
 );
 """
-_COLUMNS = "key, incident_id, channel, event, incident_state, subject, body, state, made_at, next_at, attempts"
+_COLUMNS = "key, incident_id, channel, event, incident_state, subject, body, state, made_at, next_at, attempts, error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class Delivery:
     key: str
     incident_id: str
     channel: str
-    event: Literal["opened", "resolved", "test"]
+    event: Literal["opened", "resolved", "test", "rollback"]
     incident_state: str
     subject: str
     body: str
@@ -124,14 +125,20 @@ class Outbox:
     def gave_up(self, key: str, error: str) -> None:
         self._connection.execute("update deliveries set state = 'given_up', error = ? where key = ?", (error, key))
 
+    def withhold(self, key: str, why: str) -> None:
+        """What waits is not sent any more; what was sent, or is being sent, stays as it is."""
+        self._connection.execute(
+            "update deliveries set state = 'withheld', error = ? where key = ? and state = 'waiting'", (why, key)
+        )
+
     def all(self) -> list[Delivery]:
         """Every delivery, the oldest first."""
-        found = self._connection.execute(f"select {_COLUMNS}, sent_at, error from deliveries order by made_at, key")
+        found = self._connection.execute(f"select {_COLUMNS}, sent_at from deliveries order by made_at, key")
         return [_delivery(row) for row in found]
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:
-    names = [*_COLUMNS.split(", "), "sent_at", "error"]
+    names = [*_COLUMNS.split(", "), "sent_at"]
     fields = dict(zip(names, row, strict=True))
     for name in ("made_at", "next_at", "sent_at"):
         fields[name] = None if fields[name] is None else datetime.fromisoformat(fields[name])

@@ -1,4 +1,7 @@
-"""What people say of alerts: acknowledged, silenced. Each is an event in the log, so that it outlives this machine."""
+"""What people say of alerts and rollbacks: acknowledged, silenced, held.
+
+Each is an event in the log, so that it outlives this machine.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,6 +12,7 @@ from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import first_rows, rows
 
 ACKNOWLEDGED, SILENCED = "onlineeval.alert_acknowledged", "onlineeval.alerts_silenced"
+HELD = "onlineeval.rollback_held"
 EVERY = "*"
 LONGEST = timedelta(days=31)
 """Of a silence: what is to be quiet for longer is switched off in alerts.toml."""
@@ -35,11 +39,28 @@ class Silenced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """No rollback of a deploy between two times. `deploy_id` may be `*`."""
+
+    deploy_id: str
+    begins_at: datetime
+    ends_at: datetime
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
     """Everything that people said, oldest first."""
 
     acknowledged: tuple[Acknowledged, ...] = ()
     silenced: tuple[Silenced, ...] = ()
+    held: tuple[Held, ...] = ()
+
+    def hold_of(self, deploy_id: str, *, now: datetime) -> Held | None:
+        """Who keeps a deploy from being rolled back; None where nobody does."""
+        own = (one for one in self.held if one.deploy_id in (EVERY, deploy_id))
+        return next((one for one in own if one.begins_at <= now < one.ends_at), None)
 
     def silence_of(self, rule: str, slice_value: str, *, now: datetime) -> datetime | None:
         """Until when nobody is told of it; None where it is not silenced."""
@@ -51,6 +72,9 @@ class Said:
             and one.begins_at <= now < one.ends_at
         ]
         return max(ends, default=None)
+
+
+NOTHING_SAID = Said()
 
 
 def acknowledgement(target: str, *, by: str, note: str | None, now: datetime) -> Event:
@@ -82,15 +106,29 @@ def silence(
     )
 
 
+def hold(deploy_id: str, *, ends_at: datetime, by: str, reason: str, now: datetime) -> Event:
+    """The event that keeps a deploy (or `*`: all) from being rolled back for a time."""
+    key = f"{deploy_id}|{ends_at.isoformat()}|{by}|{now.isoformat()}"
+    return Event(
+        event_id=f"{HELD}:{hashlib.sha256(key.encode()).hexdigest()[:24]}",
+        occurred_at=now,
+        received_at=now,
+        name=HELD,
+        ended_at=ends_at,
+        description=reason,
+        attributes={"deploy_id": deploy_id, "by": by},
+    )
+
+
 def read_said(lake: Lake, *, now: datetime) -> Said:
     """What was said in the last 93 days."""
     days = {day for day in lake.days("events") if day >= (now - 3 * LONGEST).date()}
     sql = f"""
     select name, occurred_at, ended_at, attributes ->> '$.target' as target, attributes ->> '$.by' as by,
         attributes ->> '$.rule' as rule, attributes ->> '$.slice_value' as slice_value,
-        (attributes ->> '$.begins_at')::timestamptz as begins_at
+        (attributes ->> '$.begins_at')::timestamptz as begins_at, attributes ->> '$.deploy_id' as deploy_id, description
     from ({first_rows("events")})
-    where name in ('{ACKNOWLEDGED}', '{SILENCED}')
+    where name in ('{ACKNOWLEDGED}', '{SILENCED}', '{HELD}')
     order by occurred_at
     """
     found = rows(lake, sql, {"events": days}).to_pylist()
@@ -110,5 +148,16 @@ def read_said(lake: Lake, *, now: datetime) -> Said:
             )
             for row in found
             if row["name"] == SILENCED and row["rule"] and row["ended_at"]
+        ),
+        held=tuple(
+            Held(
+                deploy_id=row["deploy_id"],
+                begins_at=row["occurred_at"],
+                ends_at=row["ended_at"],
+                by=row["by"] or "somebody",
+                reason=row["description"] or "no reason given",
+            )
+            for row in found
+            if row["name"] == HELD and row["deploy_id"] and row["ended_at"]
         ),
     )

@@ -59,8 +59,8 @@ class Watched:
 
 def read_points(lake: Lake, alerts: Alerts, *, begin: datetime, end: datetime) -> pd.DataFrame:
     """Points of every metric that a rule is about, from `begin` to `end`, with what was expected of them."""
-    metrics = {rule.metric for rule in alerts.live.values()} - set(MEASURED)
-    slices = {name for rule in alerts.live.values() for name in rule.slices}
+    metrics = {rule.metric for rule in alerts.timed.values()} - set(MEASURED)
+    slices = {name for rule in alerts.timed.values() for name in rule.slices}
     days = _days(lake, "metric_points", begin, end)
     sql = f"""
     with wanted as (

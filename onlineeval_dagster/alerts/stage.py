@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from onlineeval_dagster.alerts.deploy_findings import find_after_deploys
 from onlineeval_dagster.alerts.findings import find
 from onlineeval_dagster.alerts.incidents import gathered, incidents_of
 from onlineeval_dagster.alerts.life import live_on
@@ -36,7 +37,8 @@ def evaluate(lake: Lake, catalog: Catalog, *, now: datetime) -> Evaluated:
     """Look at everything that is mature by `now`. Done again it writes nothing; killed between the two tables, the
     next call writes the second from the first."""
     stored = read_alerts(lake)
-    alive = live_on(stored, find(lake, catalog, now=now), catalog.alerts.live, read_said(lake, now=now), now=now)
+    found = [*find(lake, catalog, now=now), *find_after_deploys(lake, catalog, now=now)]
+    alive = live_on(stored, found, catalog.alerts.live, read_said(lake, now=now), now=now)
     alerts = gathered(alive, together=timedelta(minutes=catalog.alerts.budget.together_minutes))
     incidents = incidents_of(alerts, catalog.alerts)
     alert_days = replace_changed(lake, "alerts", stored, alerts, Alert, lambda one: one.began_at)
@@ -88,8 +90,8 @@ def _by_day(some: Sequence[Row], instant: Callable[[Row], datetime]) -> dict[dat
 
 
 def evaluation_key(catalog: Catalog, *, now: datetime) -> str | None:
-    """Changes when a window of any rule has become mature; None where there are no rules."""
-    waits = sorted({rule.wait_minutes for rule in catalog.alerts.live.values()})
+    """Changes when a window of any rule has become mature; None where no rule looks at windows."""
+    waits = sorted({rule.wait_minutes for rule in catalog.alerts.timed.values()})
     if not waits:
         return None
     newest = (now - timedelta(minutes=wait) for wait in waits)

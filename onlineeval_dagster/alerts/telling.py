@@ -1,4 +1,4 @@
-"""From incidents to people: what is to be told is written down, then sent."""
+"""From incidents to people, from condemned deploys to a rollback: what is to be told is written down, then sent."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -7,6 +7,8 @@ from pathlib import Path
 from onlineeval_dagster.alerts.channels import Sent, send_due, send_now
 from onlineeval_dagster.alerts.messages import to_tell
 from onlineeval_dagster.alerts.outbox import Delivery, Outbox
+from onlineeval_dagster.alerts.rollback import Condemned, condemned_deploys, to_call, to_withhold
+from onlineeval_dagster.alerts.said import NOTHING_SAID, Said
 from onlineeval_dagster.alerts.stage import read_alerts, read_incidents
 from onlineeval_dagster.catalog.alert_file import Channel
 from onlineeval_dagster.catalog.load import Catalog
@@ -22,22 +24,31 @@ def tell(
     causes: Sequence[IncidentCause] = (),
     *,
     now: datetime,
+    condemned: Sequence[Condemned] = (),
+    said: Said = NOTHING_SAID,
 ) -> Sent:
-    """Write down what is to be told of these incidents, and send what is due. Without channels nothing happens."""
-    if not catalog.alerts.channels and not file.exists():
+    """Write down what is to be told of these incidents and called for these deploys, and send what is due. Where nobody
+    is to be told nothing happens."""
+    if not catalog.alerts.receivers and not file.exists():
         return Sent()
     with Outbox(file) as outbox:
         outbox.put(to_tell(incidents, alerts, catalog, outbox.all(), causes, now=now))
-        return send_due(outbox, catalog.alerts.channels, now=now)
+        for one, why in to_withhold(condemned, catalog.alerts, outbox.all(), said, now=now):
+            outbox.withhold(one.key, why)
+        outbox.put(to_call(condemned, catalog.alerts, outbox.all(), said, now=now))
+        return send_due(outbox, catalog.alerts.receivers, now=now)
 
 
 def due_key(file: Path, lake: Lake, catalog: Catalog, *, now: datetime) -> str:
-    """What is due to be told or sent by `now`, as part of a run's key; empty where nothing is."""
-    if not catalog.alerts.channels:
+    """What is due to be told, called or sent by `now`, as part of a run's key; empty where nothing is."""
+    if not catalog.alerts.receivers:
         return ""
+    condemned = condemned_deploys(lake, catalog, now=now)
     with Outbox(file) as outbox:
+        told = outbox.all()
         waiting = [f"{one.key}@{one.next_at:%H:%M:%S}" for one in outbox.due(now)]
-        fresh = [one.key for one in to_tell(read_incidents(lake), read_alerts(lake), catalog, outbox.all(), now=now)]
+    fresh = [one.key for one in to_tell(read_incidents(lake), read_alerts(lake), catalog, told, now=now)]
+    fresh += [one.key for one in to_call(condemned, catalog.alerts, told, NOTHING_SAID, now=now)]
     return " ".join(sorted([*waiting, *fresh]))
 
 

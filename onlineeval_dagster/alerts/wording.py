@@ -7,6 +7,7 @@ from onlineeval_dagster.catalog.alert_file import MEASURED, Rule
 from onlineeval_dagster.catalog.load import Catalog
 
 if TYPE_CHECKING:
+    from onlineeval_dagster.alerts.deploy_evidence import Compared
     from onlineeval_dagster.alerts.findings import Finding
 
 
@@ -25,6 +26,26 @@ def evidence_sentence(found: "Finding", rule: Rule, catalog: Catalog, window: da
     likely = "" if found.low is None else f" (likely {shown(found.low, unit)} to {shown(found.high, unit)})"
     counted = "" if found.n is None else f", {found.n:,} answers"
     return f"{rule.title}{where}: {said}{likely} on {when}{counted}; {_against(found, rule, unit)}."
+
+
+def look_sentence(seen: "Compared", rule: Rule, unit: str, deploy: str, minutes: int, before: str | None) -> str:
+    """`Fewer good answers than before the deploy: 72.1 % …, 120 minutes after deploy d42, of 1,000 answers; …`."""
+    when = f"{minutes} minutes after deploy {deploy} began to answer"
+    if seen.reason is not None:
+        return f"Not known {when}: {seen.reason}."
+    said = f"{shown(seen.value, unit)}, {when}, of {seen.n or 0:,} answers"
+    limit = f"; the limit is {shown(rule.limit, unit)}" if rule.kind == "absolute" else ""
+    if seen.expected is None or seen.low is None or seen.high is None:
+        beside = "; nothing is known of before"
+    else:
+        likely = f"{_signed(seen.low, unit)} to {_signed(seen.high, unit)}"
+        beside = f"; {shown(seen.expected, unit)} with {before}, a difference of likely {likely}"
+    title = rule.title if seen.beyond else f"Not so: {rule.title[:1].lower()}{rule.title[1:]}"
+    return f"{title}: {said}{limit}{beside}."
+
+
+def _signed(value: float, unit: str) -> str:
+    return f"{'−' if value < 0 else '+'}{shown(abs(value), unit)}"
 
 
 def _against(found: "Finding", rule: Rule, unit: str) -> str:

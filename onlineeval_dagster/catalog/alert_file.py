@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from onlineeval_dagster.catalog.deploy_watch_file import DeployWatch, Rollback
 from onlineeval_dagster.catalog.entry import Entry, Name
 from onlineeval_dagster.catalog.metrics_file import Metrics
 from onlineeval_dagster.catalog.reading import read_file
@@ -39,6 +40,9 @@ _LIMITED: Mapping[Kind, bool | None] = {
 }
 """Whether a kind takes a limit; None: it may."""
 
+ROLLBACK = "rollback"
+"""The name under which calls to the rollback's endpoint stand among the deliveries."""
+
 _OWNER = re.compile(r"^(team:[a-z0-9_-]+|[^@\s:]+@[^@\s]+\.[^@\s]+)$")
 
 
@@ -53,12 +57,14 @@ class Rule(Entry):
                that is worth telling, where there is one
     worse      which way is worse; the metric's own direction by default
     chart      of a dynamic rule: `deviations` for spikes, `ewma` for slow drifts
+    after      `deploy`: it looks at nothing but the answers of a version just deployed, beside those of the version
+               before (see [deploy_watch]); relative or absolute, and an absolute one also has to be worse than before
     slices     `all`, or columns of an answer whose values are looked at one by one
     windows    hours and days that are looked at, as far as the catalog has points for them; `five_minutes` for spikes
                of metrics in rolling windows: where no metric is (the weekly profile), such a rule rests
     wait_minutes   after a window's end, until late actions and checks are in
     confirm, recover  looks in a row that it takes to fire, and to be over
-    share      of the budget, relative to other rules
+    share      of the budget, relative to other rules; after a deploy, of the false alarms that a deploy may raise
     status     `watch`: recorded, sent nowhere; `enabled`; `off`
     """
 
@@ -69,6 +75,7 @@ class Rule(Entry):
     limit: float | None = Field(default=None, gt=0)
     worse: Literal["up", "down", "both"] | None = None
     chart: Literal["deviations", "ewma"] = "deviations"
+    after: Literal["deploy"] | None = None
     slices: tuple[str, ...] = Field(default=("all",), min_length=1)
     windows: tuple[Look, ...] = Field(default=("hour", "day"), min_length=1)
     wait_minutes: float = Field(default=60, ge=0, le=2880)
@@ -94,6 +101,18 @@ class Rule(Entry):
         for what, values in (("slices", self.slices), ("windows", self.windows)):
             if len(set(values)) < len(values):
                 raise ValueError(f"{what} names one of them twice")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_a_deploy(self) -> Self:
+        if self.after is None:
+            return self
+        if self.kind not in ("relative", "absolute"):
+            raise ValueError(f"a rule after a deploy is relative or absolute, and this one is {self.kind}")
+        if self.slices != ("all",):
+            raise ValueError("a rule after a deploy looks at its version; take slices out")
+        if self.worse == "both":
+            raise ValueError('a version is worse on one side; write worse = "up" or "down"')
         return self
 
 
@@ -146,12 +165,50 @@ class Alerts(Entry):
 
     budget: Budget = Budget()
     rules: dict[Name, Rule] = Field(default_factory=dict)
+    deploy_watch: DeployWatch = DeployWatch()
+    rollback: Rollback | None = None
     channels: dict[Name, Channel] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_of_each_name(self) -> Self:
+        if ROLLBACK in self.channels:
+            raise ValueError(f"channels.{ROLLBACK}: {ROLLBACK!r} is what [{ROLLBACK}] calls; choose another name")
+        return self
 
     @property
     def live(self) -> Mapping[str, Rule]:
         """The rules that are evaluated."""
         return {name: rule for name, rule in self.rules.items() if rule.status != "off"}
+
+    @property
+    def timed(self) -> Mapping[str, Rule]:
+        """Those of them that look at every window, and share the budget of a week."""
+        return {name: rule for name, rule in self.live.items() if rule.after is None}
+
+    @property
+    def after_deploys(self) -> Mapping[str, Rule]:
+        """Those of them that look at what follows a deploy."""
+        return {name: rule for name, rule in self.live.items() if rule.after == "deploy"}
+
+    @property
+    def receivers(self) -> Mapping[str, Channel]:
+        """Everything that messages are sent to: the channels, and the endpoint of rollbacks unless it is off."""
+        endpoint = None if self.rollback is None or self.rollback.status == "off" else self.endpoint
+        return self.channels if endpoint is None else {**self.channels, ROLLBACK: endpoint}
+
+    @property
+    def endpoint(self) -> Channel | None:
+        """What a rollback calls, though it may be off; None without [rollback]."""
+        if self.rollback is None:
+            return None
+        return Channel(kind="webhook", url=self.rollback.url, secret=self.rollback.secret)
+
+    @property
+    def callers(self) -> tuple[str, ...]:
+        """Rules whose word is enough for a rollback: enabled ones after a deploy, those that [rollback] names."""
+        named = self.rollback.rules if self.rollback is not None else ()
+        enabled = (name for name, rule in self.after_deploys.items() if rule.status == "enabled")
+        return tuple(name for name in enabled if not named or name in named)
 
 
 def load_alerts(folder: Path, metrics: Metrics) -> Alerts:
@@ -162,10 +219,19 @@ def load_alerts(folder: Path, metrics: Metrics) -> Alerts:
     found = read_file(file, Alerts)
     for name, rule in found.rules.items():
         _check_rule(f"{FILE}: rules.{name}", rule, metrics)
+    _check_rollback(found)
     for name in MEASURED:
         if name in metrics.metrics and any(rule.metric == name for rule in found.rules.values()):
             raise CatalogError(f"{FILE}: {name} is a series of the pipeline and a metric too; rename metrics.{name}")
     return found
+
+
+def _check_rollback(found: Alerts) -> None:
+    after = [name for name, rule in found.rules.items() if rule.after == "deploy"]
+    unknown = [name for name in (found.rollback.rules if found.rollback else ()) if name not in after]
+    if unknown:
+        there = ", ".join(after) or 'none; a rule becomes one by after = "deploy"'
+        raise CatalogError(f"{FILE}: rollback.rules names {unknown[0]!r}, which is no rule after a deploy; {there}")
 
 
 def _check_rule(place: str, rule: Rule, known: Metrics) -> None:
@@ -179,6 +245,8 @@ def _check_rule(place: str, rule: Rule, known: Metrics) -> None:
             f"{place}.slices names {unknown!r}, which is no slice; there are {', '.join(['all', *SLICES])}"
         )
     if rule.metric in MEASURED:
+        if rule.after is not None:
+            raise CatalogError(f"{place}: {rule.metric} is no metric of a version; name one of metrics.toml")
         fitting = "no_data" if rule.metric == "answers" else "absolute"
         if rule.kind != fitting or rule.slices != ("all",):
             raise CatalogError(f'{place}: rules about {rule.metric} have kind = "{fitting}" and slices = ["all"]')
@@ -188,7 +256,7 @@ def _check_rule(place: str, rule: Rule, known: Metrics) -> None:
             f"{place}.windows has five_minutes, and {rule.metric} is not followed by minutes; add it to rolling in "
             "[windows] of metrics.toml"
         )
-    if not set(rule.windows) & {*grains, "five_minutes"}:
+    if rule.after is None and not set(rule.windows) & {*grains, "five_minutes"}:
         raise CatalogError(
             f"{place}.windows are {', '.join(rule.windows)}, and metrics.toml has points by {', '.join(grains)} only; "
             "take windows out, or choose of these"

@@ -12,7 +12,7 @@ TARGETED = "targeted"
 REVIEW = "review"
 """People's own selection: a judge by this name, axis and version, in the table of selections only."""
 
-RESERVED = ("flagged", "new_version", "normal", "late", TARGETED, REVIEW)
+RESERVED = ("flagged", "watched", "new_version", "normal", "late", TARGETED, REVIEW)
 MINUTES_A_DAY = 1440
 TARGETED_A_DAY = 20
 GOLD_SHARE = 0.05
@@ -50,6 +50,13 @@ class Flagged(Stratum):
     """
 
     follow_up_days: float = Field(default=7, ge=0, le=90)
+
+
+class Watched(Stratum):
+    """Answers that a deploy meets in the first `minutes` after it: of the prompt version, variant and model that it
+    names, or all of its app and environment where it names none. Alerts look at them (alerts.toml, [deploy_watch])."""
+
+    minutes: float = Field(default=150, gt=0, le=24 * 60)
 
 
 class NewVersion(Stratum):
@@ -105,7 +112,8 @@ class Sampling(Entry):
     salt            judges that share one see the same answers; `salts` gives some judges one of their own
     window_minutes  of a window: floors, sizes and rates hold within each
     late_rate       chance of an answer that comes after its window closed and took all that there were
-    segments        by name, tried in this order after flagged and new_version
+    watched         a catalog without it judges what a deploy meets as often as anything else
+    segments        by name, tried in this order after flagged, watched and new_version
     """
 
     environments: tuple[str, ...] = Field(default=("production",), min_length=1)
@@ -114,6 +122,7 @@ class Sampling(Entry):
     window_minutes: int = Field(default=60, ge=1, le=MINUTES_A_DAY)
     late_rate: Rate = 0.1
     flagged: Flagged
+    watched: Watched | None = None
     new_version: NewVersion
     segments: dict[Name, Segment] = Field(default_factory=dict)
     normal: Stratum
@@ -147,7 +156,9 @@ class Sampling(Entry):
     @property
     def strata(self) -> dict[str, Stratum]:
         """Every stratum by name, in the order in which they are tried."""
-        return {"flagged": self.flagged, "new_version": self.new_version, **self.segments, "normal": self.normal}
+        watched = {} if self.watched is None else {"watched": self.watched}
+        later = {"new_version": self.new_version, **self.segments, "normal": self.normal}
+        return {"flagged": self.flagged, **watched, **later}
 
     def salt_of(self, judge: str) -> str:
         return self.salts.get(judge, self.salt)

@@ -1,6 +1,8 @@
 """What was raised and what became of it: alerts and the incidents that hold them."""
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from onlineeval_dagster.contracts.base import Contract, Count, Finite, Instant, Key, Probability, Share
 
@@ -18,7 +20,7 @@ class Alert(Contract):
     seen_at       when a run first saw it
     resolved_at   when it was over, seen the same way; why in `ending`
     last_window   start of the newest window with the evidence
-    grain, judge_version, metric_version  of the series
+    grain, judge_version, metric_version  of the series; grain `deploy`: of a look at a deploy, `slice_value` names it
     value, expected, low, high, n  of the window that made it evident (while pending: of the worst so far)
     change        relative to what was expected, or beyond an absolute limit; positive is worse
     strength      the statistic in units of its threshold
@@ -48,7 +50,7 @@ class Alert(Contract):
     resolved_at: Instant | None = None
     ending: str | None = None
     last_window: Instant
-    grain: Literal["five_minutes", "hour", "day"]
+    grain: Literal["five_minutes", "hour", "day", "deploy"]
     judge_version: Key
     metric_version: Key
     value: Finite | None = None
@@ -151,3 +153,61 @@ class IncidentCause(Contract):
     explained_high: Finite | None = None
     told: str
     reason: str | None = None
+
+
+class DeployLook(Contract):
+    """One look of one rule at what followed a deploy; written once. Grain: (deploy_id, rule, look_minutes).
+
+    look_minutes  after the first answer of the new version; answers up to then are counted
+    deployed_at   its day is the row's day
+    began_at      first answer of the new version; null where there was none
+    made_at       when the look was made: late checks and actions were waited for
+    version       what the deploy names, `prompt_version v2`; `everything` where it names nothing
+    before        the version it is compared with
+    compared      `before`: with answers of before the deploy, at the same hours; `concurrent`: at the same time
+    windows       of `before`: that many windows of days; the spread between them is part of the interval
+    value, expected  of the new version and of the one before
+    low, high     95 % limits of value - expected
+    n, n_before   answers with a value; n_effective: of the new version, worth so many independent ones
+    change        relative to what is expected, or beyond an absolute limit; positive is worse
+    strength      the statistic in units of what this look asks for: 1 condemns, given that `change` is beyond the limit
+    chance        of a false alarm that this look may spend
+    beyond        whether the rule is broken; null exactly when `reason` says why nothing can be told
+    told          the evidence in a sentence
+    """
+
+    deploy_id: Key
+    rule: Key
+    look_minutes: Count
+    metric: Key
+    deployed_at: Instant
+    began_at: Instant | None = None
+    made_at: Instant
+    app: Key
+    environment: Key
+    version: str
+    before: str | None = None
+    compared: Literal["before", "concurrent"] | None = None
+    windows: Count | None = None
+    judge_version: Key
+    metric_version: Key
+    value: Finite | None = None
+    expected: Finite | None = None
+    low: Finite | None = None
+    high: Finite | None = None
+    n: Count | None = None
+    n_before: Count | None = None
+    n_effective: Finite | None = None
+    change: Finite | None = None
+    strength: Finite | None = None
+    chance: Probability
+    limit: Finite
+    beyond: bool | None = None
+    reason: str | None = None
+    told: str
+
+    @model_validator(mode="after")
+    def _told_or_not(self) -> Self:
+        if (self.beyond is None) != (self.reason is not None):
+            raise ValueError("a look says whether the rule is broken, or why it cannot be told")
+        return self

@@ -293,6 +293,13 @@ TABLES: dict[str, Table] = {
             description="What people would say of all answers: the AI reviewers corrected by labels, with interval.",
         ),
         Table(
+            name="deploy_looks",
+            contract=alerts.DeployLook,
+            key=("deploy_id", "rule", "look_minutes"),
+            day_of=("deployed_at",),
+            description="What each rule saw of each deploy at each look: the new version beside the one before it.",
+        ),
+        Table(
             name="alerts",
             contract=alerts.Alert,
             key=("alert_id",),

@@ -1,4 +1,5 @@
-"""Rules look at the newest points, with each tick and when a window has become mature; people are told of incidents."""
+"""Rules look at the newest points, with each tick and when a window has become mature, and at what deploys brought;
+people are told of incidents, and a rollback is called for a deploy that is condemned."""
 
 from collections.abc import Iterator
 
@@ -6,6 +7,9 @@ import dagster as dg
 
 from onlineeval_dagster.alerts.blame import attribute, read_causes
 from onlineeval_dagster.alerts.causes import verdict
+from onlineeval_dagster.alerts.deploy_looks import look_at_deploys
+from onlineeval_dagster.alerts.rollback import condemned_deploys
+from onlineeval_dagster.alerts.said import read_said
 from onlineeval_dagster.alerts.stage import Evaluated, evaluate, evaluation_key, read_alerts, read_incidents
 from onlineeval_dagster.alerts.telling import due_key, tell
 from onlineeval_dagster.defs.place import Place
@@ -16,7 +20,16 @@ from onlineeval_dagster.reports.incident_stage import write_incidents
 ALERTS = table_spec(
     "alerts",
     group="alerts",
-    deps=["metric_points", "detrended_metrics", "rolling_points", "coverage", "selections", "verdicts", "events"],
+    deps=[
+        "metric_points",
+        "detrended_metrics",
+        "rolling_points",
+        "coverage",
+        "selections",
+        "verdicts",
+        "events",
+        "deploy_looks",
+    ],
 )
 INCIDENTS = table_spec("incidents", group="alerts", deps=["alerts"])
 CAUSES = table_spec(
@@ -24,6 +37,23 @@ CAUSES = table_spec(
     group="alerts",
     deps=["incidents", "response_facts", "metric_points", "detrended_metrics", "deploys", "events"],
 )
+LOOKS = table_spec("deploy_looks", group="alerts", deps=["response_facts", "deploys"])
+
+
+@dg.multi_asset(specs=[LOOKS], retry_policy=RETRIES, pool="warehouse")
+def deploy_looks(place: Place) -> dg.MaterializeResult:
+    """Make the looks at deploys that are due."""
+    with place.warehouse("looking at deploys"):
+        done = look_at_deploys(place.settings().warehouse_file, place.lake(), place.catalog().whole(), now=place.now())
+    return dg.MaterializeResult(
+        asset_key="deploy_looks",
+        metadata={
+            "dagster/row_count": len(done.looks),
+            "broken": dg.MetadataValue.md("\n".join(f"- {look.told}" for look in done.looks if look.beyond) or "none"),
+            "not known": sum(look.reason is not None for look in done.looks),
+            "days": listed(done.days),
+        },
+    )
 
 
 @dg.multi_asset(name="alerting", specs=[ALERTS, INCIDENTS], retry_policy=RETRIES, pool="lake")
@@ -59,7 +89,18 @@ def incident_causes(context: dg.AssetExecutionContext, place: Place) -> dg.Mater
         with place.warehouse("looking for causes"):
             done = attribute(settings.warehouse_file, lake, catalog, incidents, alerts, now=place.now())
     finally:
-        told = tell(settings.outbox_file, catalog, incidents, alerts, read_causes(lake), now=place.now())
+        now = place.now()
+        condemned, said = condemned_deploys(lake, catalog, now=now), read_said(lake, now=now)
+        told = tell(
+            settings.outbox_file,
+            catalog,
+            incidents,
+            alerts,
+            read_causes(lake),
+            now=now,
+            condemned=condemned,
+            said=said,
+        )
         for error in told.errors:  # tried again later; what was found is on record whoever could be told
             context.log.warning(error)
     lines = [
@@ -154,9 +195,9 @@ def windows_mature(context: dg.ScheduleEvaluationContext, place: Place) -> dg.Ru
 
 
 defs = dg.Definitions(
-    assets=[alerting, incident_causes, incident_pages],
+    assets=[deploy_looks, alerting, incident_causes, incident_pages],
     asset_checks=[
-        contract_checks("check_alerts", ["alerts", "incidents"]),
+        contract_checks("check_alerts", ["deploy_looks", "alerts", "incidents"]),
         contract_checks("check_causes", ["incident_causes"]),
         alerts_add_up,
     ],

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
+from onlineeval_dagster.catalog.alert_file import Alerts
 from onlineeval_dagster.defs.keeping import NIGHT
 from onlineeval_dagster.defs.place import Place
 from onlineeval_dagster.defs.tables import FULL
@@ -87,19 +88,31 @@ def sealed_segments(context: dg.SensorEvaluationContext, place: Place) -> dg.Sen
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key)], cursor=key)
 
 
-LOOKS = {"seen": timedelta(0), "1h": timedelta(hours=1), "24h": timedelta(hours=24)}
+LOOKS = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1), "24h": timedelta(hours=24)}
+
+
+def looks_after(alerts: Alerts) -> dict[str, timedelta]:
+    """When what follows a deploy is evaluated, by name; the looks of its watch among them, once they can be made."""
+    waits = {rule.wait_minutes for rule in alerts.after_deploys.values()}
+    watched = {
+        f"watch {minutes}+{wait:g}": timedelta(minutes=minutes + wait)
+        for minutes in alerts.deploy_watch.looks
+        for wait in waits
+    }
+    return LOOKS | watched
 
 
 @dg.sensor(job=tick, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
 def deploys_seen(context: dg.SensorEvaluationContext, place: Place) -> dg.SensorResult | dg.SkipReason:
-    """Evaluate what follows a deploy: once it is known, an hour and a day after it. One run for all that is due."""
-    now, lake = place.now(), place.lake()
+    """Evaluate what follows a deploy: 5 minutes, an hour and a day after it, and whenever a look of its watch can be
+    made. One run for all that is due."""
+    now, lake, looks = place.now(), place.lake(), looks_after(place.catalog().alerts)
     recent = {day for day in lake.days("deploys") if day >= now.date() - timedelta(days=2)}
     deploys = rows(lake, first_rows("deploys"), {"deploys": recent}).to_pylist()
     due = sorted(
         f"{deploy['deploy_id']}:{look}"
         for deploy in deploys
-        for look, age in LOOKS.items()
+        for look, age in looks.items()
         if now >= deploy["occurred_at"] + age
     )
     fresh = sorted(set(due) - set(json.loads(context.cursor or "[]")))

@@ -14,7 +14,7 @@ The same in SQL: tests/metrics/moments.sql; the tests hold the two equal.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -118,6 +118,32 @@ def moments_from_rows(group: ArrayLike, stratum: ArrayLike, user: ArrayLike, val
         squares=sums(part_at, y * y, parts),
         shape=(cells, groups),
     )
+
+
+def moments_from_parts(
+    group: ArrayLike, stratum: ArrayLike, user: ArrayLike, columns: Mapping[str, ArrayLike]
+) -> Moments:
+    """Moments of parts, one for each user, or bucket of users, in a stratum of a group. Groups are ordered by key.
+
+    columns  size: eligible responses; judged: those with a value; total, squares: of the values; lost: see Moments
+    """
+    group_at, groups = _codes(group)
+    stratum_at, strata = _codes(stratum)
+    user_at, _ = _codes(user)
+    cell_at, cells = _codes(group_at * strata + stratum_at)
+    member_at, _ = _codes(user_at * groups + group_at)
+    cell_group = np.zeros(cells, dtype=np.int64)
+    cell_group[cell_at] = group_at
+    sized = {name: np.asarray(columns[name], dtype=np.float64) for name in ("size", "judged", "total", "squares")}
+    made = _moments(
+        cell_group=cell_group,
+        cell_of_part=cell_at,
+        member_of_part=member_at,
+        group_of_part=group_at,
+        shape=(cells, groups),
+        **sized,
+    )
+    return replace(made, lost=sums(cell_at, np.asarray(columns["lost"], dtype=np.float64), cells))
 
 
 def _codes(keys: ArrayLike) -> tuple[Indices, int]:

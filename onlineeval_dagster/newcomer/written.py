@@ -106,11 +106,11 @@ def _sampling(learned: Learned, catalog: Catalog) -> list[tuple[str | None, str,
     changes: list[tuple[str | None, str, str]] = []
     if learned.environments is not None:
         changes.append((None, "environments", toml(learned.environments)))
-    strata = ("flagged", "new_version", "normal")
+    strata = [name for name in catalog.sampling.strata if name not in catalog.sampling.segments]
     for stratum in strata if learned.rate is not None else ():
         rate = learned.rate
         if learned.profile == "standard":
-            rate = min(rate or 1.0, getattr(catalog.sampling, stratum).rate or 1.0)
+            rate = min(rate or 1.0, catalog.sampling.strata[stratum].rate or 1.0)
         changes.append((stratum, "rate", toml(rate)))
     if learned.confirmed_at is not None:
         changes += [

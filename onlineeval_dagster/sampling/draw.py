@@ -73,13 +73,18 @@ UNPACED = Pacing()
 
 
 def rules_of(sampling: Sampling, judge: Judge | None) -> dict[str, Stratum]:
-    """The strata for a judge, whose own rate replaces that of normal traffic; for None those of people's review."""
+    """The strata for a judge, whose own rate replaces that of normal traffic and is the least that watched answers get;
+    for None those of people's review."""
     if judge is None:
         rate = sampling.review.rate if sampling.review else None
         return {name: Stratum(rate=rate) for name in sampling.strata}
     if judge.rate is None:
         return sampling.strata
-    return sampling.strata | {"normal": Stratum(rate=judge.rate)}
+    own: dict[str, Stratum] = {"normal": Stratum(rate=judge.rate)}
+    watched = sampling.watched
+    if watched is not None and watched.rate is not None and watched.rate < judge.rate:
+        own["watched"] = Stratum(rate=judge.rate)
+    return sampling.strata | own
 
 
 def is_closed(window_start: datetime, minutes: int, now: datetime) -> bool:

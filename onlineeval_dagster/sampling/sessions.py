@@ -109,6 +109,7 @@ def sessions_sql(environments: Sequence[str], idle: timedelta, salts: Sequence[s
             max(occurred_at) over whole as ended_at,
             case
                 when bool_or(placed.stratum = 'flagged') over whole then 'flagged'
+                when bool_or(placed.stratum = 'watched') over whole then 'watched'
                 when bool_or(placed.stratum = 'new_version') over whole then 'new_version'
                 else placed.stratum
             end as stratum

@@ -14,7 +14,9 @@ AWAY_DAYS = 30
 
 def deploy_days(lake: Lake, sampling: Sampling, days: Collection[date]) -> set[date]:
     """The days whose deploys can make an answer of `days` one of a new version."""
-    first = min(days) - timedelta(hours=sampling.new_version.hours) - timedelta(days=AWAY_DAYS + 1)
+    watched = 0.0 if sampling.watched is None else sampling.watched.minutes / 60
+    hours = max(sampling.new_version.hours, watched)
+    first = min(days) - timedelta(hours=hours) - timedelta(days=AWAY_DAYS + 1)
     return {day for day in lake.days("deploys") if first <= day <= max(days)}
 
 
@@ -30,6 +32,7 @@ def placed_sql(sampling: Sampling, salts: Sequence[str]) -> str:
         for name, segment in sampling.segments.items()
     )
     hours = f"to_seconds({sampling.new_version.hours * 3600})"
+    watched = "" if sampling.watched is None else "when response_id in (from met) then 'watched'"
     return f"""
     with released as (
         select kind, name, occurred_at
@@ -50,6 +53,7 @@ def placed_sql(sampling: Sampling, salts: Sequence[str]) -> str:
         where environment in ({literals(sampling.environments)})
     ),
     flagged as (select distinct response_id from signals where flagged),
+    {_met_sql(sampling)}
     fresh as (
         select distinct response_id
         from answers
@@ -65,6 +69,7 @@ def placed_sql(sampling: Sampling, salts: Sequence[str]) -> str:
         error is not null as is_error,
         case
             when response_id in (from flagged) then 'flagged'
+            {watched}
             when response_id in (from fresh) then 'new_version'
             {segments}
             else 'normal'
@@ -72,4 +77,25 @@ def placed_sql(sampling: Sampling, salts: Sequence[str]) -> str:
         time_bucket(to_minutes({sampling.window_minutes}), occurred_at) as window_start,
         {chances}
     from answers
+    """
+
+
+def _met_sql(sampling: Sampling) -> str:
+    """The CTE `met`: answers that a deploy meets while it is watched; nothing where nothing is watched."""
+    if sampling.watched is None:
+        return ""
+    same = " and ".join(
+        f"(deploys.{name} is null or deploys.{name} = answers.{name})"
+        for name in ("prompt_version", "variant", "model")
+    )
+    return f"""met as (
+        select distinct response_id
+        from answers
+        join deploys
+            on deploys.app = answers.app
+            and deploys.environment = answers.environment
+            and answers.occurred_at >= deploys.occurred_at
+            and answers.occurred_at < deploys.occurred_at + to_seconds({sampling.watched.minutes * 60})
+            and {same}
+    ),
     """

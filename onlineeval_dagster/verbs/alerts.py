@@ -115,8 +115,8 @@ def ack(
         raise AlertError(f"alerts ack: there is no incident or alert {name!r}; `onlineeval alerts list` names them")
     if all(alert.state == "resolved" for alert in own):
         raise AlertError(f"alerts ack: {name} is over already; `onlineeval alerts show {name}` says when and why")
-    who = by or _account()
-    _log(settings, acknowledgement(name, by=who, note=note, now=now))
+    who = by or account()
+    log_event(settings, acknowledgement(name, by=who, note=note, now=now))
     printed_on().print(f"{who} has {name}.", markup=False)
 
 
@@ -142,8 +142,8 @@ def silence(
     end = begin + timedelta(hours=hours)
     if end <= now:
         raise AlertError(f"--from {since}: the silence would be over already; name a time that is to come")
-    event = said.silence(rule, slice_value, begins_at=begin, ends_at=end, by=by or _account(), reason=reason, now=now)
-    _log(settings, event)
+    event = said.silence(rule, slice_value, begins_at=begin, ends_at=end, by=by or account(), reason=reason, now=now)
+    log_event(settings, event)
     printed_on().print(f"{rule} is silent until {end:%Y-%m-%d %H:%M} UTC.", markup=False)
 
 
@@ -272,7 +272,8 @@ def _known(catalog: "Catalog", rule: str) -> None:
         raise CatalogError(f"alerts.toml: no rule {rule!r}; there are {there}")
 
 
-def _log(settings: Settings, event: "LogEvent") -> None:
+def log_event(settings: Settings, event: "LogEvent") -> None:
+    """What people say goes through the log like everything else."""
     from onlineeval_dagster.log.segments import encode, open_log
 
     with open_log(settings, door="alerts") as log:
@@ -289,7 +290,8 @@ def _instant(text: str) -> datetime:
     return found.astimezone(UTC)
 
 
-def _account() -> str:
+def account() -> str:
+    """Who runs this. Raises AlertError where the account has no name."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):

@@ -124,3 +124,41 @@ def test_rules_over_judged_metrics_wait_for_what_is_drawn_when_a_window_closes(f
     longer = {name: after[name].wait_minutes - before[name].wait_minutes for name in before}
     assert longer["judge_score_low"] == longer["good_answers_shift"] == 60, "window_minutes"
     assert longer["latency_high"] == longer["thumbs_down_high"] == 0, "every answer says how long it took"
+
+
+def test_the_packaged_rules_after_a_deploy_are_no_part_of_a_weeks_budget(folder: Path) -> None:
+    alerts = load_catalog(folder).alerts
+    assert {rule.metric for rule in alerts.after_deploys.values()} == {
+        *("relevance_score", "good_answers", "latency", "errors"),
+        *("thumbs_down_share", "regenerated", "refused_or_empty"),
+    }
+    assert not set(alerts.after_deploys) & set(alerts.timed) and alerts.deploy_watch.looks == (15, 30, 60, 120)
+    assert alerts.rollback is None and alerts.callers == ()
+
+
+AFTER = RULE + 'after = "deploy"\n'
+ENDPOINT = 'url = "https://example.org/back"\nsecret = "${S}"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (AFTER + 'slices = ["model"]', ["rules.slow", "take slices out"]),
+        (AFTER.replace('"relative"', '"change_point"'), ["is relative or absolute", "change_point"]),
+        (AFTER + 'worse = "both"', ["worse on one side"]),
+        (AFTER.replace('"latency"', '"unchecked"'), ["unchecked is no metric of a version"]),
+        (RULE + 'after = "deploys"', ["rules.slow.after", "'deploys'"]),
+        ("[deploy_watch]\nlooks = [30, 15]", ["deploy_watch", "rising", "[15, 30, 60, 120]"]),
+        ("[deploy_watch]\nfalse_alarms = 1", ["deploy_watch.false_alarms"]),
+        ('[rollback]\nsecret = "x"', ["rollback.url is missing"]),
+        (f'[rollback]\nstatus = "yes"\n{ENDPOINT}', ["rollback.status", "'yes'", "dry_run"]),
+        ('[rollback]\nurl = "ftp://example.org"\nsecret = "x"', ["begins with https://"]),
+        (f'[rollback]\nrules = ["slow"]\n{ENDPOINT}{RULE}', ["rollback.rules names 'slow'", 'after = "deploy"']),
+        ('[channels.rollback]\nkind = "webhook"\nurl = "https://a.org"\nsecret = "x"', ["choose another name"]),
+    ],
+)
+def test_a_watch_or_rollback_that_makes_no_sense_is_refused(folder: Path, text: str, words: list[str]) -> None:
+    with pytest.raises(CatalogError) as wrong:
+        load_catalog(write(folder, text))
+    for word in words:
+        assert word in str(wrong.value)

@@ -57,7 +57,11 @@ DEPENDS_ON: dict[str, set[str]] = {
     "minute_counts": {"minute_moments"},
     "rolling_points": {"minute_sums"},
     "deploy_effects": {"deploy_moments"},
-    "alerts": {"metric_points", "detrended_metrics", "rolling_points", "coverage", "selections", "verdicts", "events"},
+    "alerts": {
+        *("metric_points", "detrended_metrics", "rolling_points", "coverage", "selections", "verdicts", "events"),
+        "deploy_looks",
+    },
+    "deploy_looks": {"response_facts", "deploys"},
     "incidents": {"alerts"},
     "incident_causes": {"incidents", "response_facts", "metric_points", "detrended_metrics", "deploys", "events"},
     "incident_pages": {"incident_causes", "metric_points", "detrended_metrics"},
@@ -94,7 +98,7 @@ GROUPS = {
         *("review_tasks", "gold_answers", "reviewer_quality", "corrected_points"),
         *("reviewer_agreement", "judge_agreement", "judge_calibration", "promotion_evidence"),
     },
-    "alerts": {"alerts", "incidents", "incident_causes", "incident_pages"},
+    "alerts": {"deploy_looks", "alerts", "incidents", "incident_causes", "incident_pages"},
     "experiments": {"experiment_results"},
     "reports": {"daily_report"},
 }
@@ -108,7 +112,7 @@ POOLS = {
     "judges": {"verdicts", "judge_trials", "judged_days"},
     "warehouse": {
         *("warehouse", "metric_points", "rolling_points", "minute_counts", "deploy_effects", "corrected_points"),
-        *("daily_report", "experiment_results", "incident_causes"),
+        *("daily_report", "experiment_results", "incident_causes", "deploy_looks"),
     },
 }
 
@@ -228,19 +232,22 @@ def test_content_that_was_taken_in_asks_for_nothing(settings: Settings) -> None:
     assert seen.skip_message == "nothing new in the log"
 
 
-def test_a_deploy_is_looked_at_when_it_is_seen_after_an_hour_and_after_a_day(settings: Settings) -> None:
+def test_a_deploy_is_looked_at_after_minutes_an_hour_a_day_and_when_its_watch_looks(settings: Settings) -> None:
     ages = {"fresh": timedelta(minutes=5), "older": timedelta(hours=2), "oldest": timedelta(hours=25)}
     lake_of(settings, [deploy(name, at=NOW - age) for name, age in ages.items()], now=NOW)
     first = look(settings, "deploys_seen")
     (asked,) = first.run_requests
-    looks = ["fresh:seen", "older:1h", "older:seen", "oldest:1h", "oldest:24h", "oldest:seen"]
-    assert asked.run_key == "deploys " + " ".join(looks)
+    watched = [f"watch {minutes}+{wait}" for minutes in (15, 30, 60, 120) for wait in (15, 5)]
+    early = [look for look in watched if not look.startswith("watch 120")]  # older than 2 hours, not than 125 minutes
+    looks = ["fresh:5m", *(f"older:{look}" for look in ("1h", "5m", *early))]
+    looks += [f"oldest:{look}" for look in ("1h", "24h", "5m", *watched)]
+    assert asked.run_key == "deploys " + " ".join(sorted(looks))
     assert look(settings, "deploys_seen", first.cursor).skip_message == "no deploy is due for a look"
     (again,) = look(settings, "deploys_seen").run_requests
     assert again.run_key == asked.run_key, "a lost cursor asks for the same run, which Dagster knows"
-    lake_of(settings, [deploy("new", at=NOW)], now=NOW)
+    lake_of(settings, [deploy("new", at=NOW - timedelta(minutes=6))], now=NOW)
     (more,) = look(settings, "deploys_seen", first.cursor).run_requests
-    assert more.run_key == "deploys new:seen"
+    assert more.run_key == "deploys new:5m"
 
 
 def ask(settings: Settings, schedule: str) -> dg.RunRequest | str | None:

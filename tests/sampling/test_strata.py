@@ -88,3 +88,34 @@ def test_people_wait_for_a_window_that_a_judge_waits_for(settings):
     assert decisions(lake, judge="review") == {}
     select(lake, catalog, now=NOW)
     assert len(decisions(lake, judge="review")) == 100
+
+
+def test_what_a_deploy_meets_is_watched_for_a_while_at_a_rate_of_its_own(settings):
+    hours = timedelta(hours=1)
+    events = [
+        deploy("prompt", at=NOON, prompt_version="p2"),
+        deploy("model", at=NOON, model="m2"),
+        deploy("code", at=NOON, app="shop"),
+        answer("before", at=NOON - hours, prompt_version="p2"),
+        answer("prompt", at=NOON + hours, prompt_version="p2"),
+        answer("model", at=NOON + hours, model="m2", prompt_version="p1"),
+        answer("other", at=NOON + hours, prompt_version="p1", model="m1"),
+        answer("code", at=NOON + hours, app="shop", prompt_version="p1"),
+        answer("elsewhere", at=NOON + hours, app="desk", prompt_version="p2"),
+        answer("later", at=NOON + 3 * hours, prompt_version="p2"),
+        answer("bad", at=NOON + hours, prompt_version="p2"),
+        action("bad", "thumbs_down", at=NOON + hours),
+    ]
+    catalog = catalog_with(watched={"rate": 0.5, "minutes": 120})
+    found = decided(settings, catalog, events)
+    assert {name: row["stratum"] for name, row in found.items()} == {
+        **{"rbefore": "normal", "rprompt": "watched", "rmodel": "watched", "rother": "normal", "rcode": "watched"},
+        **{"relsewhere": "new_version", "rlater": "new_version", "rbad": "flagged"},
+    }
+    assert {row["inclusion_probability"] for row in found.values() if row["stratum"] == "watched"} == {0.5}
+
+
+def test_a_judge_that_sees_more_than_watched_answers_get_sees_as_much_of_these(settings):
+    events = [deploy("d", at=NOON, prompt_version="p2"), answer("one", at=NOON, prompt_version="p2")]
+    catalog = catalog_with(watched={"rate": 0.5}, judges=(judge(rate=0.9),))
+    assert decided(settings, catalog, events)["rone"]["inclusion_probability"] == 0.9
