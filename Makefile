@@ -45,6 +45,9 @@ calibration: setup
 	$(BIN)/python -m tests.calibration.report
 	$(BIN)/python -m tests.calibration.people
 	$(BIN)/python -m tests.calibration.experiments
+	$(BIN)/python -m tests.calibration.deploys
+	$(BIN)/python -m tests.calibration.causes
+	$(BIN)/python -m tests.calibration.standard_set quiet
 
 soak: setup
 	$(BIN)/python -m pytest -m slow tests --ignore tests/calibration

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from onlineeval_dagster.alerts.cause_points import HOUR
 from onlineeval_dagster.alerts.causes import causes_of
+from onlineeval_dagster.alerts.condemned import beside_condemned, condemned_causes
+from onlineeval_dagster.alerts.deploy_findings import SLICE as DEPLOY
+from onlineeval_dagster.alerts.deploy_looks import read_looks
 from onlineeval_dagster.alerts.incidents import ranked
 from onlineeval_dagster.alerts.look import Look
 from onlineeval_dagster.alerts.series import STEP
@@ -69,18 +72,21 @@ def _moves(incident: Incident, now: datetime) -> bool:
 def _causes(
     file: Path, lake: Lake, catalog: Catalog, incident: Incident, alerts: list[Alert], now: datetime
 ) -> list[IncidentCause]:
-    alert = next((one for one in alerts if one.metric in catalog.metrics.metrics), None)
+    watched = condemned_causes(incident, alerts, read_looks(lake, {one.began_at.date() for one in alerts}))
+    timed = [one for one in alerts if one.slice != DEPLOY]
+    alert = next((one for one in timed if one.metric in catalog.metrics.metrics), None)
     if alert is None:
-        return []  # of the pipeline's own series: nothing that is served can be asked
+        return watched  # of the pipeline's own series: nothing that is served can be asked
     begin, end = _span(incident, alerts, now)
     suspects = read_suspects(lake, catalog.sampling.environments, begin=begin, end=end)
     began = incident.began_at
     look = Look(file=file, lake=lake, catalog=catalog, alert=alert, begin=begin, began=began, end=end)
-    return causes_of(incident, alert, catalog.metrics.metrics[alert.metric], look.found(suspects))
+    weighed = causes_of(incident, alert, catalog.metrics.metrics[alert.metric], look.found(suspects))
+    return beside_condemned(watched, weighed)
 
 
 def _span(incident: Incident, alerts: Sequence[Alert], now: datetime) -> tuple[datetime, datetime]:
     fired = min(alert.fired_at for alert in alerts if alert.fired_at is not None)
-    last = max(alert.last_window + STEP[alert.grain] for alert in alerts)
+    last = max(one.last_window + (STEP[one.grain] if one.grain != DEPLOY else timedelta()) for one in alerts)
     begin = (incident.began_at - LOOKED_BACK).replace(minute=0, second=0, microsecond=0)
     return begin, min(now, max(last, incident.began_at + HOUR), fired + SETTLED)

@@ -182,6 +182,8 @@ def _days(lake: Lake, table: str, begin: datetime, end: datetime) -> Collection[
 
 
 def of_series(alert: Alert) -> str:
-    """SQL: the points of the series that an alert is about."""
-    names = ("metric", "judge_version", "slice", "slice_value", "metric_version")
-    return " and ".join(f"{name} = {literals([getattr(alert, name)])}" for name in names)
+    """SQL: the points of the series that an alert is about; those of all answers, where it is about a deploy."""
+    names = ("metric", "judge_version", "metric_version")
+    known = {name: getattr(alert, name) for name in names}
+    known |= {name: "all" if alert.grain == "deploy" else getattr(alert, name) for name in ("slice", "slice_value")}
+    return " and ".join(f"{name} = {literals([value])}" for name, value in known.items())

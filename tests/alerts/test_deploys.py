@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from onlineeval_dagster.alerts.blame import attribute
 from onlineeval_dagster.alerts.deploy_evidence import Planned, between_windows, compare, plan_looks
 from onlineeval_dagster.alerts.deploy_findings import LASTS, find_after_deploys
 from onlineeval_dagster.alerts.deploy_looks import PATIENCE, look_at_deploys, read_looks
@@ -73,11 +74,10 @@ def test_a_worse_version_is_found_and_what_did_not_change_is_not_blamed(bad, tmp
     assert {name: look.beyond for name, look in last.items()} == {"good": True, "slow": False, "fail": True}
     good = last["good"]
     assert (good.compared, good.before, good.version) == ("before", "prompt_version v1", "prompt_version v2")
-    assert good.low < good.value - good.expected < good.high < 0 and good.change == pytest.approx(0.22, abs=0.08)
+    assert good.low < good.value - good.expected < good.high < 0 and good.change == pytest.approx(
+        0.22, abs=0.11
+    )  # three standard errors
     assert "120 minutes after deploy d1" in good.told and good.windows >= 6
-    assert [look.beyond for look in read_looks(lake) if look.rule == "fail"] == [False, True, True, True] or last[
-        "fail"
-    ]
 
 
 def test_each_look_is_made_when_it_is_due_counts_what_came_by_then_and_is_never_made_again(bad, tmp_path):
@@ -170,7 +170,7 @@ def test_what_cannot_be_told_is_a_row_that_says_why(bad, tmp_path, deploys, now,
 def test_too_few_answers_are_said_so(tmp_path):
     file = write_facts(tmp_path / "w.duckdb", facts(World(days=4, per_hour=20)))
     lake = lake_with(tmp_path, {"deploy_id": "d1"})
-    look_at_deploys(file, lake, catalog("good"), now=OVER)
+    look_at_deploys(file, lake, catalog("good"), now=OVER + HOUR)  # the first answer comes minutes after the deploy
     assert {look.beyond for look in read_looks(lake)} == {None}
     assert last_looks(lake)["good"].reason.startswith("new version: too few judged responses")
 
@@ -274,3 +274,16 @@ def test_an_absolute_rule_blames_no_deploy_for_what_was_so_before(tmp_path):
     look_at_deploys(file, lake, catalog("fail"), now=OVER)
     last = last_looks(lake)["fail"]
     assert last.change > 1 and not last.beyond
+
+
+def test_a_condemned_deploy_is_the_cause_of_its_own_incident(bad, tmp_path):
+    lake, only = lake_with(tmp_path, {"deploy_id": "d1"}), catalog("good")
+    look_at_deploys(bad, lake, only, now=OVER)
+    evaluate(lake, only, now=OVER)
+    done = attribute(bad, lake, only, read_incidents(lake), read_alerts(lake), now=OVER)
+    (cause,) = done.causes
+    assert (cause.kind, cause.name, cause.verdict, cause.rank) == ("deploy", "d1", "named", 1)
+    assert cause.high < 0 and cause.difference == pytest.approx(cause.after - cause.before)
+    assert cause.told == [look for look in read_looks(lake) if look.beyond][-1].told
+    again = attribute(bad, lake, only, read_incidents(lake), read_alerts(lake), now=OVER)
+    assert again.days == () and again.causes == done.causes

@@ -146,7 +146,7 @@ def test_what_is_not_confirmed_is_pending_and_passes():
 def test_the_budget_is_shared_and_its_sum_is_what_was_asked_for():
     alerts = load_catalog(PACKAGED_CATALOG).alerts
     total = 0.0
-    for one in alerts.live.values():
+    for one in alerts.timed.values():
         for grain, looks_a_week in (("hour", 168), ("day", 7)):
             part = allowance(alerts, one, grain, windows=2, series=50)
             total += part.chance * 50 * looks_a_week
