@@ -197,7 +197,8 @@ def windows_mature(context: dg.ScheduleEvaluationContext, place: Place) -> dg.Ru
 defs = dg.Definitions(
     assets=[deploy_looks, alerting, incident_causes, incident_pages],
     asset_checks=[
-        contract_checks("check_alerts", ["deploy_looks", "alerts", "incidents"]),
+        contract_checks("check_deploy_looks", ["deploy_looks"]),
+        contract_checks("check_alerts", ["alerts", "incidents"]),
         contract_checks("check_causes", ["incident_causes"]),
         alerts_add_up,
     ],
