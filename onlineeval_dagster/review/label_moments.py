@@ -95,10 +95,15 @@ FIELDS = tuple(LabelMoments.__dataclass_fields__)
 
 def powers(totals: Floats) -> tuple[Floats, Floats, Floats]:
     """Sums, products and cubes over the rows of (G, rows, K): (G, K), (G, K, K), (G, K, K, K)."""
-    groups, rows, width = totals.shape
-    across = np.swapaxes(totals, 1, 2)
-    pairs = (totals[:, :, :, None] * totals[:, :, None, :]).reshape(groups, rows, width**2)
-    return totals.sum(axis=1), across @ totals, (across @ pairs).reshape(groups, width, width, width)
+    width = totals.shape[2]
+    first, second = np.triu_indices(width)  # each pair once: half of the work
+    place = np.empty((width, width), dtype=np.int64)
+    place[first, second] = place[second, first] = np.arange(len(first))
+    # Rows last, so that products are of whole stretches of memory.
+    across = np.ascontiguousarray(np.swapaxes(totals, 1, 2))
+    pairs = across[:, first] * across[:, second]
+    cubes = across @ np.swapaxes(pairs, 1, 2)
+    return across.sum(axis=2), pairs.sum(axis=2)[:, place], cubes[:, :, place]
 
 
 def _symmetric(summed: Callable[[tuple[int, ...]], Floats], order: int, groups: int) -> Floats:
