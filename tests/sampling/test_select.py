@@ -40,20 +40,23 @@ def test_each_eligible_response_has_one_row_with_the_chance_of_its_stratum(setti
         answer("flagged", at=old, prompt_version="p1"),
         action("flagged", "thumbs_down", at=old),
         deploy("p2", at=new, prompt_version="p2"),
-        *(answer(f"new{n}", at=new + timedelta(hours=1), prompt_version="p2") for n in range(50)),
+        *(answer(f"watched{n}", at=new + timedelta(hours=1), prompt_version="p2") for n in range(50)),
+        *(answer(f"new{n}", at=new + timedelta(hours=3), prompt_version="p2") for n in range(50)),
         answer("later", at=new + timedelta(hours=49), prompt_version="p2"),
         answer("staging", environment="staging"),
         answer("broken", error="HTTP 500", response=""),
     ]
     decided = selections(run(settings, events))
     assert "rstaging" not in decided
-    assert len(decided) == 200 + 1 + 50 + 1 + 1
+    assert len(decided) == 200 + 1 + 50 + 50 + 1 + 1
     assert decided["rflagged"]["stratum"] == "flagged"
     assert decided["rflagged"]["state"] == "selected"
     assert decided["rbroken"]["state"] == "filtered"
     assert decided["rbroken"]["inclusion_probability"] is None
     assert decided["rlater"]["stratum"] == "normal"
     for name, row in decided.items():
+        if name.startswith("rwatched"):
+            assert (row["stratum"], row["inclusion_probability"]) == ("watched", 0.5)
         if name.startswith("rnew"):
             assert (row["stratum"], row["inclusion_probability"]) == ("new_version", 0.3)
         if row["stratum"] == "normal" and row["state"] != "filtered":
