@@ -39,7 +39,7 @@ class Group:
 
     share      (C,) of the judge's scores, weighted by chances; sums to 1
     labels     (C,) labelled answers by judge's score
-    said       (C,) what people said of them, summed: 1 for a good answer, or the score; squares (C,): of its squares
+    said       (C,) what people said of them, summed: 1 for a good answer, or the score; squares, cubes: its powers
     judged     answers judged a week; effective: what they are worth, users and unequal chances considered
     """
 
@@ -48,6 +48,7 @@ class Group:
     labels: Floats
     said: Floats
     squares: Floats
+    cubes: Floats
     judged: float
     effective: float
 
@@ -88,9 +89,8 @@ def plan_labels(group: Group, *, half: float, of: Of = "good") -> LabelPlan:
         return sqrt(z2 * (second + phase))
 
     room = half**2 / z2 - phase + within / group.judged
-    least = NEEDED_LABELS
-    if of == "good":
-        least = max(least, ceil(NEEDED_OF_EACH / max(min(level, 1 - level), 1e-9)))
+    rare = max(min(level, 1 - level), 1e-9) if of == "good" else _rare_share(group)
+    least = max(NEEDED_LABELS, ceil(NEEDED_OF_EACH / rare))
     needed = None if room <= 0 else max(ceil(within / room - 1e-9), least)
     if needed is not None and needed > group.judged:
         needed = None
@@ -117,6 +117,14 @@ def _variances(group: Group) -> tuple[float, float, float]:
     level = float((group.share * means).sum())
     within = float((group.share * (squares - means**2)).sum())
     return level, within, float((group.share * squares).sum()) - level**2
+
+
+def _rare_share(group: Group) -> float:
+    """What part of the labels is of the rarer kind, as their skew tells: of two kinds nearly the rarer one's share."""
+    mean, square, cube = (of.sum() / group.labels.sum() for of in (group.said, group.squares, group.cubes))
+    variance, third = square - mean**2, cube - 3 * mean * square + 2 * mean**3
+    # Labels all alike tell of no rarer kind; without skew none is rarer.
+    return float(np.clip(variance**3 / third**2 if third else variance > 0, 1e-9, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +166,7 @@ def _said(judge: Judge, of: Of) -> dict[str, str]:
 def _groups(table: list[dict[str, float]], scale: list[int]) -> Iterator[Group]:
     for name in dict.fromkeys(str(row["name"]) for row in table):
         own = [row for row in table if row["name"] == name]
-        columns = {key: np.zeros(len(scale)) for key in ("weight", "labels", "said", "squares")}
+        columns = {key: np.zeros(len(scale)) for key in ("weight", "labels", "said", "squares", "cubes")}
         for row in own:
             for key, column in columns.items():
                 column[scale.index(int(row["score"]))] += row[key]
@@ -170,6 +178,7 @@ def _groups(table: list[dict[str, float]], scale: list[int]) -> Iterator[Group]:
             labels=columns["labels"],
             said=columns["said"],
             squares=columns["squares"],
+            cubes=columns["cubes"],
             judged=judged / WEEKS,
             effective=min(effective, judged) / WEEKS,
         )
@@ -209,7 +218,7 @@ worth as (
     from users join rates using (name) group by name
 )
 select name, score, sum(weight) as weight, count(*) as judged, count(said) as labels,
-    coalesce(sum(said), 0) as said, coalesce(sum(said ** 2), 0) as squares,
+    coalesce(sum(said), 0) as said, coalesce(sum(said ** 2), 0) as squares, coalesce(sum(said ** 3), 0) as cubes,
     any_value(effective) as effective
 from answers join worth using (name)
 group by name, score

@@ -32,6 +32,7 @@ def group(judge: str, *, rate: float, labels: int, effective: float = JUDGED) ->
         labels=share * of_all,
         said=rate * good * of_all,
         squares=rate * good * of_all,
+        cubes=rate * good * of_all,
         judged=JUDGED,
         effective=effective,
     )
@@ -55,12 +56,12 @@ def test_so_many_labels_give_the_range_of_a_mean_that_was_wanted(correlation: fl
     rng, half = np.random.default_rng(12), 0.08
     label, noise = rng.normal(size=(2, 200_000))
     step = np.digitize(correlation * label + np.sqrt(1 - correlation**2) * noise, [-0.6, 0.6])
-    scored = [np.bincount(step, part, 3) for part in (np.ones_like(label), label, label**2)]
+    scored = [np.bincount(step, part, 3) for part in (np.ones_like(label), label, label**2, label**3)]
     of_all = [part * WEEKS * 200 / len(label) for part in scored]
     seen_then = Group(
         name="all",
         share=scored[0] / len(label),
-        **dict(zip(("labels", "said", "squares"), of_all, strict=True)),
+        **dict(zip(("labels", "said", "squares", "cubes"), of_all, strict=True)),
         judged=JUDGED,
         effective=JUDGED,
     )
@@ -96,6 +97,19 @@ def test_users_who_come_again_can_make_the_wanted_range_impossible() -> None:
 def test_a_rare_kind_needs_five_of_its_own() -> None:
     plan = plan_labels(group("good", rate=0.99, labels=200), half=0.05)
     assert plan.needed is not None and plan.needed >= 5 / 0.011
+
+
+def test_a_rare_score_needs_five_of_its_own_too() -> None:
+    seen_then = group("good", rate=0.97, labels=200)
+    plan = plan_labels(seen_then, half=0.2, of="score")
+    moments = LabelMoments.of_users(
+        np.repeat([[1.0, 0.9, 1.0, 1.0, 0.9], [1.0, 0.9, 1.0, 0.0, 0.9]], [970, 30], axis=0),
+        np.zeros(1000, dtype=np.int64),
+        labels=np.ones(1000, dtype=np.int64),
+        groups=1,
+    )
+    assert plan.needed == pytest.approx(5 * 1000 / corrected_means(moments).rare[0], abs=2) and plan.needed > 140
+    assert plan_labels(group("good", rate=0.8, labels=200), half=0.2, of="score").needed == 30
 
 
 def _nothing():
