@@ -87,6 +87,9 @@ def show_costs(costs: Sequence[JudgeCost], judged_a_day: float, audit: Audit, ou
                 f"to a token), {REPLY_TOKENS} out taken for a reply (more where the model thinks first); "
                 f"${price.input_usd_per_million:g} and ${price.output_usd_per_million:g} per million"
             )
+        if cost.judge.is_of_sessions:
+            answers = f"{1 / cost.calls_an_answer:,.1f}"
+            out.print(f"{cost.judge.name}: reads a conversation whole, once it is over: {answers} answers a call")
         if cost.own_rate:
             out.print(f"{cost.judge.name}: its own rate is {cost.own_rate:g}, so it never sees less than that")
     out.print(

@@ -9,6 +9,7 @@ from typing import Literal
 from onlineeval_dagster.contracts.base import LogEvent
 from onlineeval_dagster.contracts.events import Action, Deploy, Response
 from onlineeval_dagster.errors import SourceError
+from onlineeval_dagster.newcomer.conversations import Turns
 from onlineeval_dagster.sources.rows import BadRow
 
 SHOWN = 3
@@ -38,6 +39,7 @@ class Survey:
     bad_shown: list[BadRow] = field(default_factory=list)
     shown: list[Response] = field(default_factory=list)
     texts: list[Response] = field(default_factory=list)
+    turns: Turns = field(default_factory=Turns)
     _every: int = 1
 
     def share(self, name: str) -> float:
@@ -73,6 +75,7 @@ class Survey:
             self.shown.append(said)
         self.first = said.occurred_at if self.first is None else min(self.first, said.occurred_at)
         self.last = said.occurred_at if self.last is None else max(self.last, said.occurred_at)
+        self.turns.take(said)
         self.environments[said.environment] += 1
         self.apps[said.app] += 1
         self.having.update(name for name in _FIELDS if getattr(said, name) is not None)

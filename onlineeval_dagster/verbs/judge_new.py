@@ -132,12 +132,12 @@ def _agreed(judge: "Judge", items: "list[WorkItem]", out: "Console", *, yes: boo
 
     if judge.is_local:
         return True
-    cost = item_cost(judge, items)
+    cost, units = item_cost(judge, items), "conversations" if judge.is_of_sessions else "answers"
     most = sum(most_usd(judge, messages(judge, item, boundary="0123456789abcdef")) for item in items)
     out.print(
-        f"{len(items)} of your answers go to {judge.model}: about {cost.input_tokens:,.0f} tokens each, "
-        f"${cost.usd_an_answer * len(items):.4f} in all, ${most:.4f} at the most; "
-        f"1,000 answers cost about ${1000 * cost.usd_an_answer:.2f}.",
+        f"{len(items)} of your {units} go to {judge.model}: about {cost.input_tokens:,.0f} tokens each, "
+        f"${cost.usd_a_call * len(items):.4f} in all, ${most:.4f} at the most; "
+        f"1,000 {units} cost about ${1000 * cost.usd_a_call:.2f}.",
         markup=False,
     )
     if yes:

@@ -3,7 +3,7 @@
 import re
 import shlex
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,7 +81,8 @@ def init(
                 "--price-in, --price-out: the catalog's judges say their prices themselves; give --model too"
             )
         catalog = load_catalog(staged)
-        costs = [judge_cost(judge, found.texts) for judge in catalog.live_judges]
+        conversations = found.turns.conversations(timedelta(minutes=catalog.signals.sessions.idle_minutes))
+        costs = [judge_cost(judge, found.texts, conversations) for judge in catalog.live_judges]
         judged_a_day = about.answers_a_day * (1 - found.failed / found.answers)
         show_costs(costs, judged_a_day, Audit(share=audit_share, seconds=audit_seconds), out)
         show_models(costs, found.texts, judged_a_day, _listed(staged), out)
