@@ -15,7 +15,7 @@ import orjson
 
 from onlineeval_dagster.collector.gate import ClientGone, Gate, Headers, asked_headers
 from onlineeval_dagster.collector.intake import Cleaner, Taken, Terms, take
-from onlineeval_dagster.collector.live import Live
+from onlineeval_dagster.collector.live import Live, counted
 from onlineeval_dagster.collector.sink import Sink
 from onlineeval_dagster.errors import RequestRefused
 
@@ -71,8 +71,12 @@ class Route(ABC):
         if taken.refused:
             self._live.refuse(reason for _, reason in taken.refused)
         if taken.lines:
-            await self._sink.keep(taken.lines[0] if len(taken.lines) == 1 else b"".join(taken.lines))
-            self._live.accept(taken.events)
+            lines = taken.lines[0] if len(taken.lines) == 1 else b"".join(taken.lines)
+            accepted = counted(taken.events)
+            # While the disk works the events' memory, still in the processor's cache, serves the next request.
+            taken.events, taken.lines = [], []
+            await self._sink.keep(lines)
+            self._live.accept(accepted)
 
 
 class EventsRoute(Route):
@@ -89,9 +93,11 @@ class EventsRoute(Route):
             taken = await asyncio.to_thread(take, body, said, terms=terms, cleaner=self._cleaner, now=now)
         else:
             taken = take(body, said, terms=terms, cleaner=self._cleaner, now=now)
+        del body
+        accepted = len(taken.lines)
         if key is not None:
-            self._gate.rate.pay(key.name, len(taken.lines) + len(taken.refused))
+            self._gate.rate.pay(key.name, accepted + len(taken.refused))
         await self.keep(taken)
         refused = [{"index": index, "reason": reason} for index, reason in taken.refused]
-        told = orjson.dumps({"accepted": len(taken.lines), "refused": refused})
-        return 422 if refused and not taken.lines else 200, told, _JSON
+        told = orjson.dumps({"accepted": accepted, "refused": refused})
+        return 422 if refused and not accepted else 200, told, _JSON

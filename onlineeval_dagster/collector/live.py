@@ -19,6 +19,25 @@ _LATENCY_S = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 30.0, 60.0)
 _REQUEST_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 
+Counted = tuple[str, str, str | None, str | None, float | None, str | None]
+"""What is counted of an event: kind, event id, prompt version, variant, latency, action."""
+
+
+def counted(events: Iterable[dict[str, Any]]) -> list[Counted]:
+    """What will be counted of events once they are safe: their texts need not be held until then."""
+    return [
+        (
+            event["kind"],
+            event["event_id"],
+            event.get("prompt_version"),
+            event.get("variant"),
+            event.get("latency_ms"),
+            event.get("action"),
+        )
+        for event in events
+    ]
+
+
 class Live(Collector):
     """The counters. For one event loop: nothing in here is guarded.
 
@@ -42,28 +61,26 @@ class Live(Collector):
         self._older_ids: set[str] = set()
         self._labels = {name: _Label(most_values) for name in ("action", "prompt_version", "variant", "reason")}
 
-    def accept(self, events: Iterable[dict[str, Any]]) -> None:
+    def accept(self, events: Iterable[Counted]) -> None:
         """Count events that are safe in the log."""
         version_of, variant_of = self._labels["prompt_version"], self._labels["variant"]
         ids, older_ids, kinds = self._ids, self._older_ids, self._kinds
-        for event in events:
-            kind, event_id = event["kind"], event["event_id"]
+        for kind, event_id, prompt_version, variant, latency_ms, action in events:
             kinds[kind] += 1
             if event_id in ids or event_id in older_ids:
                 self._duplicates += 1
             else:
                 ids.add(event_id)
             if kind == "response":
-                version = version_of[event.get("prompt_version")]
-                self._responses[version, variant_of[event.get("variant")]] += 1
-                latency_ms = event.get("latency_ms")
+                version = version_of[prompt_version]
+                self._responses[version, variant_of[variant]] += 1
                 if latency_ms is not None:
                     histogram = self._latency.get(version)
                     if histogram is None:
                         histogram = self._latency[version] = _Histogram(_LATENCY_S)
                     histogram.add(latency_ms / 1000)
             elif kind == "action":
-                self._actions[self._labels["action"][event["action"]]] += 1
+                self._actions[self._labels["action"][action]] += 1
         if len(self._ids) >= self._recent:
             self._ids, self._older_ids = set(), self._ids
 
