@@ -73,7 +73,7 @@ def init(
     about = traffic(found, answers_a_day=answers_per_day, users_a_day=users_per_day)
     show_traffic(about, out)
     with draft(load_settings().catalog, target, force=force) as staged:
-        local = tuple(judge for judge in load_catalog(staged).live_judges if judge.is_local)
+        local = tuple(judge for judge in load_catalog(staged).whole().live_judges if judge.is_local)
         if model is not None:
             ask_model(staged, local, model, price_of_model(staged, model, price_in, price_out))
         elif price_in is not None or price_out is not None:

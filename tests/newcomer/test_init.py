@@ -179,6 +179,14 @@ def test_with_force_a_catalog_keeps_its_own_judges_and_gets_its_budget(desk: Des
     assert list(load_sources(desk.catalog)) == ["chats"]
 
 
+def test_a_judge_that_cannot_be_read_is_named_before_anything_is_priced(desk: Desk, chats: Path) -> None:
+    desk.init(chats)
+    (desk.catalog / "judges" / "tone.md").write_text("no judge", encoding="utf-8")
+    with pytest.raises(CatalogError, match=r"judges/tone\.md: no front matter"):
+        desk.init(chats, force=True)
+    assert "A month of judging" not in desk.said
+
+
 def test_a_smaller_cap_never_leaves_the_budget_from_before(desk: Desk, chats: Path) -> None:
     desk.init(chats, model="gpt-4o")
     with pytest.raises(CatalogError, match=r"has a \[budget\] from before; raise the cap, or take \[budget\] out"):
