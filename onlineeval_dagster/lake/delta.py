@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from onlineeval_dagster.contracts.tables import DAY, TABLES
@@ -24,6 +24,8 @@ from onlineeval_dagster.lake.streamed import write_streamed
 PARTS_BEFORE_COMPACTION = 64
 # Delta would keep the least and the greatest text of each file in its own log, where no erasure looks for it.
 _NO_STATISTICS = {"delta.dataSkippingNumIndexedCols": "0"}
+_ROW_GROUP = 2**17
+"""Rows that a writer holds before they are on the disk, and that DuckDB gives to one thread."""
 _CONFIGURATION = {
     "delta.checkpointInterval": "50",
     "delta.logRetentionDuration": "interval 7 days",
@@ -239,6 +241,7 @@ class Lake:
                 _as_stored(name, rows) if isinstance(rows, pa.Table) else rows,
                 mode=mode,  # type: ignore[arg-type]
                 predicate=predicate,
+                writer_properties=WriterProperties(max_row_group_size=_ROW_GROUP),
                 commit_properties=CommitProperties(app_transactions=transactions),
             )
         except (DeltaError, pa.ArrowInvalid, ValueError, KeyError, OSError) as error:

@@ -18,6 +18,7 @@ placed as (
         value,
         {'occurred_at': occurred_at, 'received_at': received_at, 'segment': log_segment, 'place': log_offset} as moment
     from actions
+    semi join answered using (response_id)  -- of a month of actions few are about these days
 ),
 last_action as (
     -- A changed rating: the last one counts. Duplicates of one event say the same twice.

@@ -34,7 +34,14 @@ def _words(text: str) -> str:
 
 
 CONVERSATION_SQL = f"""
-with turn as (
+with asked as (
+    -- Of the days around only what may come next, and further copies of these answers, which may tell an earlier day.
+    select * from responses
+    where day in (select day from wanted)
+        or (day - 1 in (select day from wanted) and occurred_at <= day + $idle)
+        or response_id in (select response_id from responses where day in (select day from wanted))
+),
+turn as (
     select
         response_id,
         min(day) as day,
@@ -44,7 +51,7 @@ with turn as (
         any_value(app) as app,
         coalesce('session ' || any_value(session_id), 'user ' || any_value(user_id)) as who,
         trim(lower(left(any_value(query) filter (text_erased_at is null), {COMPARED}))) as query
-    from responses
+    from asked
     group by response_id
 ),
 sequel as (
@@ -78,12 +85,17 @@ compared as (
         jaro_winkler_similarity(query, next_query) as letters
     from worded
 ),
-liked as (select distinct response_id from behaviour where score > 0),
 emptied as (
     select response_id from responses
     where day in (select day from wanted)
     group by response_id
     having count(text_erased_at) = count(*)
+),
+edited as (
+    select response_id, max_by(text, (occurred_at, received_at)) as kept, max(occurred_at) as occurred_at,
+        max_by(received_at, (occurred_at, received_at)) as arrived_at
+    from actions where action = 'edited' and text is not null
+    group by response_id
 ),
 said as (
     select
@@ -119,16 +131,11 @@ said as (
         edited.occurred_at, edited.arrived_at, day
     from (
         select response_id, any_value(response) as response, min(occurred_at) as occurred_at, min(day) as day
-        from responses semi join actions using (response_id)
+        from responses semi join edited using (response_id)
         where day in (select day from wanted) and text_erased_at is null
         group by response_id
     ) as answered
-    join (
-        select response_id, max_by(text, (occurred_at, received_at)) as kept, max(occurred_at) as occurred_at,
-            max_by(received_at, (occurred_at, received_at)) as arrived_at
-        from actions where action = 'edited' and text is not null
-        group by response_id
-    ) as edited using (response_id)
+    join edited using (response_id)
     union all by name
     select response_id, response_at, signal, raw_value, occurred_at, arrived_at, day
     from signals
@@ -147,9 +154,9 @@ from said
 join derived using (signal)
 """
 """Signals of the responses on the days in the Arrow table `wanted`, from the views `responses` (those days and one each
-side: an idle time is at most a day), `actions` and `signals` (those of the days as they are), the Arrow tables
-`behaviour` (what `BEHAVIOUR_SQL` gave) and `derived`; `$idle` is an interval, `$until` the time up to which silence is
-known, `$corrections` a pattern.
+side: an idle time is at most a day), `actions` and `signals` (those of the days as they are), the Arrow tables `liked`
+(response_id, of answers that an act speaks well of) and `derived`; `$idle` is an interval, `$until` the time up to
+which silence is known, `$corrections` a pattern.
 """
 
 

@@ -72,10 +72,12 @@ def _groups(days: list[date], answers: Mapping[date, int]) -> list[list[date]]:
 
 
 def _signals(lake: Lake, catalog: Catalog, days: list[date], *, now: datetime) -> Iterator[pa.Table]:
-    """All signals of `days`, some thousand at a time. What users did is held: what their silence says depends on it."""
+    """All signals of `days`, some thousand at a time."""
     behaviour = _behaviour(lake, catalog, days)
     yield behaviour
-    yield from _conversation(lake, catalog, days, behaviour, until=now)
+    liked = rows(lake, "select distinct response_id from behaviour where score > 0", {}, behaviour=behaviour)
+    del behaviour
+    yield from _conversation(lake, catalog, days, liked, until=now)
     yield from automated_signals(lake, catalog, days)
 
 
@@ -86,9 +88,12 @@ def _behaviour(lake: Lake, catalog: Catalog, days: list[date]) -> pa.Table:
 
 
 def _conversation(
-    lake: Lake, catalog: Catalog, days: list[date], behaviour: pa.Table, *, until: datetime
+    lake: Lake, catalog: Catalog, days: list[date], liked: pa.Table, *, until: datetime
 ) -> Iterator[pa.Table]:
-    """What the turns around the answers of `days` say. An idle time is at most a day: one day each side is enough."""
+    """What the turns around the answers of `days` say, `liked` being those that an act of a user speaks well of.
+
+    An idle time is at most a day: one day each side is enough.
+    """
     if not catalog.signals.derived:
         return
     edits = _window(days, before=SKEW_DAYS, after=ATTRIBUTION_DAYS) & lake.days("actions")
@@ -96,7 +101,7 @@ def _conversation(
     tables: dict[str, Collection[date]] = {"responses": responses, "actions": edits, "signals": days}
     with engine(lake, tables) as connection:
         connection.register("wanted", pa.table({"day": pa.array(days, pa.date32())}))
-        connection.register("behaviour", behaviour)
+        connection.register("liked", liked)
         connection.register("derived", derived_table(catalog.signals))
         parameters = {"idle": _idle(catalog), "until": until, "corrections": correction_pattern(catalog.signals)}
         for batch in connection.sql(CONVERSATION_SQL, params=parameters).to_arrow_reader(_BATCH):
@@ -132,22 +137,28 @@ def _days_gone_silent(lake: Lake, idle: timedelta, *, now: datetime) -> frozense
 
 
 def _answer_days(lake: Lake, files: Collection[str], days: Collection[date]) -> frozenset[date]:
-    """The days of the responses that new actions speak of; looks at near days first, then at the whole horizon."""
-    if not files:
-        return frozenset()
-    ids = rows(lake, f"select distinct response_id from ({scan_files('actions', list(files))})", {})
-    have = lake.days("responses")
-    near = _window(days, before=1, after=SKEW_DAYS) & have
-    far = (_window(days, before=ATTRIBUTION_DAYS, after=SKEW_DAYS) & have) - near
+    """The days of the responses that new actions, in `files` and of `days`, speak of. Memory holds a day of them."""
     answered: set[date] = set()
+    for day in sorted(days) if files else ():
+        sql = f"select distinct response_id from ({scan_files('actions', list(files))}) where day = date '{day}'"
+        answered |= _days_of(lake, rows(lake, sql, {}), day)
+    return frozenset(answered)
+
+
+def _days_of(lake: Lake, ids: pa.Table, day: date) -> set[date]:
+    """The days of the responses with these ids, spoken of on `day`; looks at near days first, then at the others."""
+    have, found = lake.days("responses"), set[date]()
+    near = _window([day], before=1, after=SKEW_DAYS) & have
+    far = (_window([day], before=ATTRIBUTION_DAYS, after=SKEW_DAYS) & have) - near
     for span in (near, far):
         if not ids.num_rows:
             break
         sql = "select response_id, min(day) as day from responses semi join ids using (response_id) group by all"
-        found = rows(lake, sql, {"responses": span}, ids=ids)
-        answered |= set(found.column("day").to_pylist())
-        ids = rows(lake, "select response_id from ids anti join found using (response_id)", {}, ids=ids, found=found)
-    return frozenset(answered)
+        answered = rows(lake, sql, {"responses": span}, ids=ids)
+        found |= set(answered.column("day").to_pylist())
+        sql = "select response_id from ids anti join answered using (response_id)"
+        ids = rows(lake, sql, {}, ids=ids, answered=answered)
+    return found
 
 
 def _window(days: Collection[date], *, before: int, after: int) -> set[date]:
