@@ -251,6 +251,11 @@ def _check_rule(place: str, rule: Rule, known: Metrics) -> None:
         if rule.kind != fitting or rule.slices != ("all",):
             raise CatalogError(f'{place}: rules about {rule.metric} have kind = "{fitting}" and slices = ["all"]')
         return
+    if rule.after is not None and metrics[rule.metric].kind == "quantile":
+        raise CatalogError(
+            f"{place}: versions are compared by rates and means, and {rule.metric} is a quantile; name the mean of "
+            "the same"
+        )
     if "five_minutes" in rule.windows and known.rolling and rule.metric not in known.rolling:
         raise CatalogError(
             f"{place}.windows has five_minutes, and {rule.metric} is not followed by minutes; add it to rolling in "

@@ -181,6 +181,11 @@ def load_experiments(folder: Path, metrics: Mapping[str, Any]) -> Experiments:
                     f"{FILE}: experiments.{name} names the metric {role!r}, which is not in metrics.toml; "
                     f"there are {', '.join(metrics)}"
                 )
+            if metrics[role].kind == "quantile":
+                raise CatalogError(
+                    f"{FILE}: experiments.{name} names the metric {role!r}, which is a quantile of all answers; name "
+                    f"the mean of the same, and that mean in quantiles = {{ ... = {metrics[role].quantile:g} }}"
+                )
         _check_directions(name, one, metrics)
         _check_quantiles(name, one, metrics)
     return found

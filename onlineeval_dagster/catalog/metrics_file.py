@@ -15,13 +15,15 @@ Role = Literal["business", "quality", "technical"]
 class Metric(Entry):
     """One table of metrics.toml. The expressions are SQL over response_facts.
 
+    quantile      of kind `quantile`, which one: 0.95 is the 95th percentile of the numerator
     role          whom it concerns; technical ones without a judge are followed in rolling windows of minutes as well
     at_new_judge  what becomes of the past when the judge's version changes: `break`, or `rebase` by the measured shift
     correction    how a judged rate is corrected by people: a posterior per judge's `score`, or by `rogan-gladen`
     """
 
     title: str
-    kind: Literal["rate", "mean"]
+    kind: Literal["rate", "mean", "quantile"]
+    quantile: float | None = Field(default=None, gt=0, lt=1)
     numerator: str
     denominator: str = "true"
     filter: str = "true"
@@ -32,6 +34,19 @@ class Metric(Entry):
     # Excluded: it says how points are shown, and makes no other metric.
     at_new_judge: Literal["break", "rebase"] = Field(default="break", exclude=True)
     correction: Literal["score", "rogan-gladen"] = Field(default="score", exclude=True)
+
+    def _unsaid(self) -> set[str]:
+        return {"quantile"} if self.quantile is None else set()
+
+    @model_validator(mode="after")
+    def _one_quantile(self) -> Self:
+        if (self.kind == "quantile") != (self.quantile is not None):
+            raise ValueError('kind = "quantile" and quantile go together: quantile = 0.95 is the 95th percentile')
+        if self.kind == "quantile" and self.judge is not None:
+            raise ValueError(
+                'kind = "quantile" is of what every answer has, and an AI reviewer sees a sample; use kind = "mean"'
+            )
+        return self
 
     @model_validator(mode="after")
     def _corrected_by_what_passes(self) -> Self:
@@ -66,8 +81,8 @@ PROFILES: Mapping[Profile, tuple[Grain, ...]] = {"standard": ("hour", "day", "we
 class Windows(Entry):
     """The windows that metrics get points for. Reports are by day, so `day` is always among them.
 
-    rolling  metrics that are followed in rolling windows of 1 and 5 minutes, an hour and a day as well; those of role
-             technical by default, and none in the weekly profile
+    rolling  rates and means that are followed in rolling windows of 1 and 5 minutes, an hour and a day as well; those
+             of role technical by default, and none in the weekly profile
     """
 
     grains: tuple[Grain, ...] | None = None
@@ -106,7 +121,8 @@ class Metrics(Entry):
         """The metrics that are followed in rolling windows."""
         if self.windows is not None and self.windows.rolling is not None:
             return self.windows.rolling
-        fast = (name for name, one in self.metrics.items() if one.role == "technical" and one.judge is None)
+        technical = ((name, one) for name, one in self.metrics.items() if one.role == "technical")
+        fast = (name for name, one in technical if one.judge is None and one.kind != "quantile")
         return tuple(fast) if self.profile == "standard" else ()
 
     @model_validator(mode="after")
@@ -115,6 +131,11 @@ class Metrics(Entry):
             if name not in self.metrics:
                 raise ValueError(
                     f"windows.rolling names {name}, which is no metric; there are {', '.join(self.metrics)}"
+                )
+            if self.metrics[name].kind == "quantile":
+                raise ValueError(
+                    f"windows.rolling names {name}, which is a quantile: those have points by hour, day and week; name "
+                    "the mean of the same"
                 )
             if self.metrics[name].judge is not None:
                 raise ValueError(

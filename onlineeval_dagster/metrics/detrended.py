@@ -87,8 +87,15 @@ def _block(lake: Lake, catalog: Catalog, wanted: list[date]) -> pa.Table:
         return schema.empty_table()
     found = pd.concat(parts)
     found = found[found["day"].isin(wanted)]
-    found = found.merge(mixes(read, wanted), how="left", on=["grain", "window_start", *SERIES])
+    # Parts of a mean add up to the whole, those of a quantile do not.
+    adding = read[[_adds_up(catalog, name) for name in read["metric"]]]
+    found = found.merge(mixes(adding, wanted), how="left", on=["grain", "window_start", *SERIES])
     return pa.Table.from_pandas(found, schema=schema, preserve_index=False).replace_schema_metadata(None)
+
+
+def _adds_up(catalog: Catalog, metric: str) -> bool:
+    known = catalog.metrics.metrics.get(metric)
+    return known is None or known.kind != "quantile"
 
 
 def _link(catalog: Catalog, metric: str) -> Link:

@@ -20,6 +20,7 @@ from onlineeval_dagster.lake.scan import rows
 from onlineeval_dagster.metrics.cells import read_cells
 from onlineeval_dagster.metrics.estimates import Estimates, difference, estimate_means, estimate_rates
 from onlineeval_dagster.metrics.moments import Moments
+from onlineeval_dagster.metrics.quantiles import quantile_points
 from onlineeval_dagster.warehouse.duckdb import built_since, query
 
 POINT_KEY = (
@@ -80,6 +81,8 @@ def _points_of(file: Path, catalog: Catalog, wanted: list[date], mondays: Collec
         windows = _windows(days, [day for day in days if day in mondays])
         for family, names in _families(catalog).items():
             yield _points(file, family, names, windows)
+        for made in quantile_points(file, catalog, days, [day for day in days if day in mondays]):
+            yield _quantiles(catalog, *made)
 
 
 def _portions(file: Path, wanted: list[date]) -> Iterator[list[date]]:
@@ -125,8 +128,9 @@ def family_of(catalog: Catalog, name: str) -> Family:
 def _families(catalog: Catalog) -> Mapping[Family, list[str]]:
     """Metrics that one call estimates together."""
     families: dict[Family, list[str]] = {}
-    for name in catalog.metrics.metrics:
-        families.setdefault(family_of(catalog, name), []).append(name)
+    for name, metric in catalog.metrics.metrics.items():
+        if metric.kind != "quantile":
+            families.setdefault(family_of(catalog, name), []).append(name)
     return families
 
 
@@ -168,6 +172,15 @@ def _points(file: Path, family: Family, names: list[str], windows: str) -> pa.Ta
     if moments.groups < len(cells):
         keys = keys.take(np.unique(moments.cell_group, return_index=True)[1])
     return points_table(keys, moments, family)
+
+
+def _quantiles(catalog: Catalog, name: str, windows: pa.Table, estimates: Estimates) -> pa.Table:
+    schema, constants = TABLES["metric_points"].schema, {"metric": name, "judge_version": "none"}
+    constants |= {"metric_version": catalog.metrics.metrics[name].version}
+    columns: dict[str, Any] = {column: pa.repeat(said, len(windows)) for column, said in constants.items()}
+    columns |= {column: windows.column(column) for column in windows.column_names}
+    columns |= {"population": estimates.n, **estimated_columns(estimates)}
+    return pa.table([columns[column] for column in schema.names], schema=schema)
 
 
 def points_table(keys: pa.Table, moments: Moments, family: Family) -> pa.Table:

@@ -189,6 +189,7 @@ def dbt_vars_of(catalog: Catalog) -> dict[str, Any]:
                 "filter": metric.filter,
             }
             for name, metric in catalog.metrics.metrics.items()
+            if metric.kind != "quantile"  # counted from the facts themselves: metrics/quantiles.py
         ],
     }
 

@@ -49,6 +49,7 @@ select
     case when day < date '2026-12-30' then 'p1' else 'p2' end as prompt_version,
     n % 11 = 0 as is_error,
     n % 3 = 0 as copy_seen,
+    (100 + (n * 37 + 11 * (day - date '2026-12-21')) % 900)::double as latency_ms,
     '{JUDGE.version}' as relevance_version,
     case when n % 8 = 0 then 'flagged' else 'normal' end as relevance_stratum,
     case when n % 8 = 0 then 1.0 else 0.2 end as relevance_probability,
@@ -128,6 +129,30 @@ def reference(world: World, value: str, chance: str | None, slice_: str) -> tupl
     ).to_pydict()
     values = np.array([np.nan if found is None else found for found in facts["value"]])
     return sorted(set(facts["place"])), moments_from_rows(facts["place"], facts["stratum"], facts["bucket"], values)
+
+
+@pytest.mark.parametrize(("metric", "p"), [("latency_p50", 0.5), ("latency_p95", 0.95)])
+def test_quantiles_of_weeks_are_those_of_their_answers(world: World, metric: str, p: float) -> None:
+    exact = query(
+        world.file,
+        f"""
+        select date_trunc('week', day)::timestamptz as week, quantile_disc(latency_ms, {p}) as value, count(*) as n
+        from marts.response_facts where environment = 'production' group by all order by all
+        """,
+    ).to_pylist()
+    points = world.points(f"metric = '{metric}' and grain = 'week' and slice = 'all'")
+    assert [point["window_start"] for point in points] == [row["week"] for row in exact]
+    for point, row in zip(points, exact, strict=True):
+        assert point["n"] == point["population"] == row["n"]
+        assert point["value"] == pytest.approx(row["value"], rel=0.005), point
+        assert point["low"] < point["value"] < point["high"]
+    assert [point["days_covered"] for point in points] == [7, 7, 6, 7]
+
+
+def test_a_percentile_of_a_day_of_forty_answers_says_what_it_lacks(world: World) -> None:
+    (point,) = world.points("metric = 'latency_p95' and grain = 'day' and slice = 'all' and day = date '2026-12-21'")
+    assert point["value"] is None
+    assert point["reason"].startswith("too few ")
 
 
 @pytest.mark.parametrize("slice_", ["all", "prompt_version"])

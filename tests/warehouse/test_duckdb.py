@@ -211,7 +211,8 @@ def test_shapes_tell_columns_and_rows_of_tables_and_no_rows_of_views(file: Path)
 def test_dbt_is_told_the_catalog(file: Path) -> None:
     told = dbt_vars(file, CATALOG)
     assert told["warehouse"] == str(file)
-    assert [metric["name"] for metric in told["metrics"]] == list(CATALOG.metrics.metrics)
+    added_up = [name for name, one in CATALOG.metrics.metrics.items() if one.kind != "quantile"]
+    assert [metric["name"] for metric in told["metrics"]] == added_up
     assert set(told["signals"]) == {*CATALOG.signals.actions, *CATALOG.signals.derived, *CATALOG.signals.detectors}
     assert told["judges"][0]["version"] == CATALOG.live_judges[0].version
     assert column_of("tone-strict") == "tone_strict"
