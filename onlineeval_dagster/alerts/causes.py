@@ -16,6 +16,11 @@ from onlineeval_dagster.catalog.metrics_file import Metric
 from onlineeval_dagster.contracts.alerts import Alert, Incident, IncidentCause
 from onlineeval_dagster.metrics.counterfactual import Effect
 
+EVEN = 0.5
+"""Chance of none of the deploys and events, above which it is said that none of them explains a fall."""
+NO_WEIGHT = 0.1
+"""Chance below which a suspect is unlikely, whatever cannot be told of the others."""
+UNDECIDED = "no cause is likely enough to be named"
 WAY_WORDS = {
     "latency": ("slower answers", "explain"),
     "failures": ("failed answers", "explain"),
@@ -91,6 +96,8 @@ def _of_suspect(at: int, one: Suspect, said: list[int], metric: Metric, found: F
         return row | {"verdict": "unknown", "reason": found.reason, "told": told}
     chance = float(found.shares.suspects[at])
     row |= {"verdict": "named" if at in said else "unlikely", "probability": chance}
+    if _is_undecided(said, found.shares) and chance > NO_WEIGHT:
+        row |= {"verdict": "unknown", "reason": UNDECIDED}
     row |= _numbers(evidence, metric)
     told = f"{_called(one)}: {_chance(chance)}"
     if row.get("difference") is not None:
@@ -165,12 +172,24 @@ def _unexplained(said: list[int], found: Found) -> dict[str, Any]:
     shares = found.shares
     if not found.suspects:
         told = "No deploy and no event is known near it."
+    elif _is_undecided(said, shares):
+        likeliest, chance = found.suspects[int(np.argmax(shares.suspects))], float(shares.suspects.max())
+        told = (
+            f"It cannot be told what did this: {_called(likeliest)} has {_chance(chance)}, none of the deploys and "
+            f"events {_percent(shares.unexplained)}."
+        )
+        return row | {"verdict": "unknown", "probability": shares.unexplained, "reason": UNDECIDED, "told": told}
     else:
         told = f"No deploy explains this: chance {_percent(shares.unexplained)}"
         parts = {"a sudden change at another time": shares.sudden, "a slow one": shares.gradual}
         likely, most = max(parts.items(), key=lambda item: item[1])
         told += f"; most like it is {likely}." if most >= shares.older else "; it began before all that is looked at."
     return row | {"verdict": "unlikely" if said else "named", "probability": shares.unexplained, "told": told}
+
+
+def _is_undecided(said: Sequence[int], shares: Shares) -> bool:
+    """Nothing is named, and that it was none of the deploys and events is not likely either."""
+    return not said and shares.unexplained <= EVEN
 
 
 def verdict(causes: Sequence[IncidentCause]) -> str | None:
@@ -187,8 +206,10 @@ def verdict(causes: Sequence[IncidentCause]) -> str | None:
     by_way = ", ".join(f"{' '.join(WAY_WORDS[one.kind])} {_part(min(one.explained or 0.0, 1.0))} of it" for one in ways)
     suspects = [one for one in causes if one.verdict == "named" and one.kind in ("deploy", "event")]
     if not suspects:
-        none = next(one.told for one in causes if one.kind == "unexplained")
-        return f"No deploy explains this; {by_way}." if ways else none
+        none = next(one for one in causes if one.kind == "unexplained")
+        if none.verdict == "named" and ways:
+            return f"No deploy explains this; {by_way}."
+        return f"{none.told} {by_way[0].upper()}{by_way[1:]}." if ways else none.told
     if len(suspects) == 1:
         said = suspects[0].told
     else:

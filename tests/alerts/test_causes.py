@@ -1,5 +1,6 @@
 """What is behind an incident: the deploy that did it, others that did not, and falls that no deploy explains."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 
 from onlineeval_dagster.alerts.blame import attribute, read_causes
-from onlineeval_dagster.alerts.causes import verdict
+from onlineeval_dagster.alerts.causes import Evidence, Found, causes_of, verdict
+from onlineeval_dagster.alerts.onset import Shares
 from onlineeval_dagster.alerts.stage import evaluate
+from onlineeval_dagster.alerts.suspects import Suspect
 from onlineeval_dagster.contracts.events import Event
 from onlineeval_dagster.reports.incidents import incident_lines
 from tests.alerts.alert_worlds import CATALOG, NOW, hourly, put
@@ -183,3 +186,39 @@ def test_a_deploy_to_one_model_is_held_against_the_models_that_it_did_not_touch(
     assert first.structural_low < -0.16 * 0.9 < first.structural_high < 0
     assert "what it did not touch does not explain that" in first.told
     assert first.beside is None
+
+
+@pytest.mark.parametrize(
+    ("chances", "said"),
+    [
+        (
+            [0.62, 0.02],
+            r"^It cannot be told what did this: Deploy d1 of .* has chance 62 %, none of the deploys .* 36 %\.$",
+        ),
+        ([0.30, 0.02], r"^No deploy explains this: chance 68 %"),
+        ([0.90, 0.02], r"^Deploy d1 of .*: chance 90 %"),
+    ],
+)
+def test_no_deploy_explains_it_is_said_where_that_is_likely_and_not_where_nothing_can_be_named(places, chances, said):
+    suspects = [Suspect(kind="deploy", name=name, app="shop", occurred_at=BEGAN) for name in ("d1", "d2")]
+    nothing = Evidence(change=None, after=None, beside=None, structural=None, placebo=None)
+    rest = 1 - sum(chances)
+    found = Found(
+        suspects=suspects,
+        shares=Shares(suspects=np.array(chances), sudden=0.8 * rest, gradual=0.2 * rest, older=0.0),
+        evidence=[nothing, nothing],
+        ways={},
+        mix_of=None,
+        versions={},
+        reason=None,
+    )
+    done = places[1]
+    incident, alert = done.incidents[0], done.alerts[0]
+    weighed = causes_of(incident, alert, CATALOG.metrics.metrics[alert.metric], found)
+    assert re.search(said, verdict(weighed))
+    first = next(one for one in weighed if one.name == "d1")
+    assert (first.verdict, first.reason is None) == {
+        0.62: ("unknown", False),
+        0.30: ("unlikely", True),
+        0.90: ("named", True),
+    }[chances[0]]
