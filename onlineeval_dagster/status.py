@@ -114,6 +114,8 @@ def _written(value: float, unit: str) -> str:
             return f"{value:,.0f} ms"
         case "usd":
             return f"${value:.6f}"
+        case "count":
+            return f"{value:,.0f}"
         case _:
             return f"{value:.2f}"
 

@@ -28,7 +28,7 @@ class Metric(Entry):
     denominator: str = "true"
     filter: str = "true"
     judge: str | None = None
-    unit: Literal["share", "score", "ms", "usd"]
+    unit: Literal["share", "score", "ms", "usd", "count"]
     direction: Literal["up", "down", "none"]
     role: Role = Field(default="quality", exclude=True)
     # Excluded: it says how points are shown, and makes no other metric.

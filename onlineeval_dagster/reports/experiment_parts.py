@@ -104,6 +104,7 @@ def shown(metric: Metric, value: float) -> str:
         "ms": f"{value:,.0f} ms",
         "usd": f"${value:.4f}",
         "score": f"{value:.2f}",
+        "count": f"{value:,.1f}",
     }[metric.unit]
 
 

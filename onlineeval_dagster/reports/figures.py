@@ -6,7 +6,7 @@ from typing import Any
 from onlineeval_dagster.reports.model import ChangeLine, Plot, PlotPoint
 from onlineeval_dagster.reports.wording import day_short
 
-FACTOR = {"share": 100.0, "ms": 1.0, "score": 1.0, "usd": 1.0}  # a share is drawn in percent
+FACTOR = {"share": 100.0, "ms": 1.0, "score": 1.0, "usd": 1.0, "count": 1.0}  # a share is drawn in percent
 HALF_WIDTH_MS = {"week": 302_400_000, "day": 43_200_000, "hour": 1_800_000}
 BAR_WIDTH = 0.62  # of a window
 MOST_BARS = 24  # with fewer windows, bars stay as narrow as this many would be
@@ -131,7 +131,7 @@ def _span(plot: Plot) -> tuple[float, float]:
 def _ticks_of(plot: Plot) -> dict[str, Any]:
     if plot.unit == "usd":
         return {"tickprefix": "$"}
-    return {"ticksuffix": {"share": " %", "ms": " ms", "score": ""}[plot.unit]}
+    return {"ticksuffix": {"share": " %", "ms": " ms"}.get(plot.unit, "")}
 
 
 def _marks(changes: tuple[ChangeLine, ...], begin: int, end: int) -> dict[str, Any]:

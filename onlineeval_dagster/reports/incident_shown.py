@@ -14,7 +14,7 @@ LEFT, RIGHT, TOP, BOTTOM = 80.0, 990.0, 26.0, 270.0
 """Of the drawing, which is 1,000 wide."""
 CLOSE = 16.0
 """Marks closer than this cannot be read beside each other."""
-UNITS: dict[str, Unit] = {"share": "share", "score": "score", "ms": "ms", "usd": "usd"}
+UNITS: dict[str, Unit] = {"share": "share", "score": "score", "ms": "ms", "usd": "usd", "count": "count"}
 
 
 def incident_markdown(page: IncidentPage) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 from onlineeval_dagster.contracts.estimates import Grain
 from onlineeval_dagster.contracts.rows import SignalKind
 
-Unit = Literal["share", "score", "ms", "usd"]
+Unit = Literal["share", "score", "ms", "usd", "count"]
 Found = Literal["worse", "better", "no_clear_change"]
 Status = Literal["steady", "worse", "better", "unclear", "measured", "not_enough", "nothing_checked"]
 

@@ -35,6 +35,7 @@ _FIXED = {
     "new_user": "boolean",
     "implicit_signals": "bigint",
     "explicit_signals": "bigint",
+    "explicit_score": "double",
     "automated_signals": "bigint",
     "labels": "bigint",
 }

@@ -3,6 +3,7 @@ with signals as (
         response_id,
         count(*) filter (where kind = 'implicit') as implicit_signals,
         count(*) filter (where kind = 'explicit') as explicit_signals,
+        avg(score) filter (where kind = 'explicit') as explicit_score,
         count(*) filter (where kind = 'automated') as automated_signals
         {%- for signal in var("signals") %},
         max(score) filter (where signal = '{{ signal }}') as {{ signal }}_score,
@@ -42,6 +43,7 @@ final as (
         responses.*,
         coalesce(signals.implicit_signals, 0) as implicit_signals,
         coalesce(signals.explicit_signals, 0) as explicit_signals,
+        signals.explicit_score,
         coalesce(signals.automated_signals, 0) as automated_signals,
         coalesce(labels.labels, 0) as labels
         {%- for signal in var("signals") %},
