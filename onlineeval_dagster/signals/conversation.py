@@ -1,7 +1,7 @@
 """Implicit signals that nobody sent: what the next turn of a conversation, or its absence, says of an answer.
 
 The grammar. A conversation is a session's turns (its user's where no session id came, in one app and environment) with
-less than the idle time between them; `next` is the following turn of the same conversation.
+at most the idle time between them; `next` is the following turn of the same conversation.
 
     retry        next asks the same or nearly the same again; raw_value: how similar, 0 to 1
     correction   next says that the answer was wrong, in one of the catalog's phrases; raw_value: 1
@@ -34,12 +34,14 @@ def _words(text: str) -> str:
 
 
 CONVERSATION_SQL = f"""
-with asked as (
-    -- Of the days around only what may come next, and further copies of these answers, which may tell an earlier day.
-    select * from responses
-    where day in (select day from wanted)
-        or (day - 1 in (select day from wanted) and occurred_at <= day + $idle)
-        or response_id in (select response_id from responses where day in (select day from wanted))
+with wanted_id as (
+    -- Of the days around only what may come next.
+    select response_id from responses
+    where day in (select day from wanted) or (day - 1 in (select day from wanted) and occurred_at <= day + $idle)
+),
+asked as (
+    -- All their copies: one may tell that an answer is of an earlier day.
+    select * from responses semi join wanted_id using (response_id)
 ),
 turn as (
     select

@@ -163,6 +163,15 @@ def test_an_answer_told_twice_is_no_retry_of_itself(settings):
     assert set(found) == {("r1", "abandonment")}
 
 
+def test_an_answer_of_the_day_before_that_is_told_again_the_day_after_follows_nothing(settings):
+    midnight = NOON.replace(hour=0) + timedelta(days=1)
+    last = answer(1, at=midnight - 2 * MINUTE, user_id="u", query=ASKED)
+    copies = [answer(2, at=at, user_id="u", query=ASKED) for at in (NOON - timedelta(days=1), midnight + MINUTE)]
+    lake = lake_of(settings, [last, *copies])
+    derive_signals(lake, CATALOG, now=NOW, days=[NOON.date()])
+    assert {name for number, name in derived(lake) if number == "r1"} == {"abandonment"}
+
+
 def test_nobody_is_followed_where_neither_session_nor_user_is_known(settings):
     assert signals_of(settings, turns("Same", "Same", user_id=None)) == {}
 
