@@ -114,7 +114,9 @@ def _streamed(scratch: Path, answers: int, days: int) -> tuple[float, float]:
 
 
 def conversations(scratch: Path) -> list[Measured]:
-    """Sessions and behaviour of 10,000,000 events, against DuckDB's bare sort of the same, written (BENCH_EVENTS)."""
+    """Sessions and behaviour of 10,000,000 events, against DuckDB's bare sort of the same, written, before or after,
+    whichever was quicker (BENCH_EVENTS).
+    """
     settings = load_settings(home=scratch / "conversations")
     shutil.rmtree(settings.home, ignore_errors=True)
     # Four events are three answers and one action, nearly.
@@ -122,6 +124,8 @@ def conversations(scratch: Path) -> list[Measured]:
     lake = Lake(settings.lake_folder)
     bare, events = _bare_sort(lake, scratch / "sorted")
     ours = _derive_without_detectors(lake)
+    # The first to read pays for more than its work: 79 s, and 38 s afterwards, of 2,900,000 events.
+    bare = min(bare, _bare_sort(lake, scratch / "sorted")[0])
     shutil.rmtree(settings.home)
     return [
         Measured(
