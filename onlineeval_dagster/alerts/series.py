@@ -12,6 +12,7 @@ from onlineeval_dagster.alerts.evidence import Looks
 from onlineeval_dagster.catalog.alert_file import MEASURED, Alerts, Look, Rule
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.contracts.alerts import Alert
+from onlineeval_dagster.contracts.estimates import REST
 from onlineeval_dagster.lake.delta import Lake
 from onlineeval_dagster.lake.scan import literals, rows
 
@@ -67,6 +68,7 @@ def read_points(lake: Lake, alerts: Alerts, *, begin: datetime, end: datetime) -
         select {POINT_KEY}, population, n, n_effective, value, low, high
         from metric_points
         where metric in ({literals(sorted(metrics)) or "null"}) and slice in ({literals(sorted(slices)) or "null"})
+            and slice_value <> '{REST}'  -- not the same values each day
             and grain in ('hour', 'day')
             and window_start >= timestamptz '{begin.isoformat()}' and window_start < timestamptz '{end.isoformat()}'
     ),

@@ -15,6 +15,8 @@ Grain = Literal["hour", "day", "week"]
 
 SLICES = ("prompt_version", "variant", "model")
 """Columns of an answer by which every metric is cut, beside `all`."""
+REST = "the rest"
+"""The value of a slice under which those with the fewest answers of a day or week are put together."""
 
 
 class Estimate(Contract):

@@ -24,13 +24,13 @@ from scipy.stats import binom
 
 from onlineeval_dagster.catalog.load import Catalog
 from onlineeval_dagster.catalog.metrics_file import Metric
-from onlineeval_dagster.contracts.estimates import SLICES
+from onlineeval_dagster.contracts.estimates import REST, SLICES
 from onlineeval_dagster.lake.scan import literals
 from onlineeval_dagster.metrics.cells import codes
 from onlineeval_dagster.metrics.estimates import NEEDED_JUDGED, NEEDED_USERS, TOO_FEW_USERS, Estimates
 from onlineeval_dagster.metrics.intervals import Floats, normal_quantile, t_quantile
 from onlineeval_dagster.metrics.moments import Indices, sums
-from onlineeval_dagster.warehouse.duckdb import query
+from onlineeval_dagster.warehouse.duckdb import SLICE_VALUES, query
 
 WIDTH = 1.01
 """A bucket's upper edge by its lower one."""
@@ -208,19 +208,21 @@ def _users(file: Path, sketches: str, windows: pa.Table, histograms: Histograms,
 def _sketches_sql(metric: Metric, catalog: Catalog, days: Collection[date], mondays: Collection[date]) -> str:
     """A `with` that ends in `windows`: the columns _WINDOW, then bucket, user_number and count."""
     weeks = {monday + timedelta(days=step) for monday in mondays for step in range(7)}
-    starts = {"hour": "hour", "day": "day::timestamptz", "week": "monday::timestamptz"}
+    starts = {"hour": "hour", "day": "counted.day::timestamptz", "week": "counted.monday::timestamptz"}
     windows = [
         _window_sql(grain, starts[grain], slice_, "monday" if grain == "week" else "day", of)
         for grain in catalog.metrics.grains
         if (of := mondays if grain == "week" else days)
         for slice_ in ("all", *SLICES)
     ]
+    kept = [_kept_sql(slice_, day) for slice_ in SLICES for day in ("day", "monday")]
     return f"""
     with facts as (
         select *, date_trunc('week', day)::date as monday
         from marts.response_facts
         where day in ({_dates({*days, *weeks})}) and environment in ({literals(catalog.sampling.environments)})
     ),
+    {", ".join(kept)},
     covered as (select monday, count(distinct day) as days_covered from facts group by monday),
     told as (
         select day, monday, date_trunc('hour', occurred_at) as hour, {", ".join(SLICES)},
@@ -236,14 +238,26 @@ def _sketches_sql(metric: Metric, catalog: Catalog, days: Collection[date], mond
 
 
 def _window_sql(grain: str, start: str, slice_: str, day: str, days: Collection[date]) -> str:
-    value = "'all'" if slice_ == "all" else slice_
+    value, kept = "'all'", ""
+    if slice_ != "all":
+        value = f"coalesce(kept.{slice_}, '{REST}')"
+        kept = f"left join {slice_}_of_{day} as kept on kept.{day} = counted.{day} and kept.{slice_} = counted.{slice_}"
     covered = "days_covered" if grain == "week" else "null::bigint"
     return f"""
-    select '{grain}' as grain, {start} as window_start, '{slice_}' as slice, {value} as slice_value, {day} as day,
-        {covered} as days_covered, bucket, user_number, count
-    from counted {"join covered using (monday)" if grain == "week" else ""}
-    where {day} in ({_dates(days)}) and {"true" if slice_ == "all" else f"{slice_} is not null"}
+    select '{grain}' as grain, {start} as window_start, '{slice_}' as slice, {value} as slice_value,
+        counted.{day} as day, {covered} as days_covered, bucket, user_number, count
+    from counted {kept} {"join covered on covered.monday = counted.monday" if grain == "week" else ""}
+    where counted.{day} in ({_dates(days)}) and {"true" if slice_ == "all" else f"counted.{slice_} is not null"}
     """
+
+
+def _kept_sql(slice_: str, day: str) -> str:
+    """The values of a slice with most answers of a day or week, as in dbt_project/macros/slices.sql."""
+    return f"""
+    {slice_}_of_{day} as (
+        select {day}, {slice_} from facts where {slice_} is not null group by {day}, {slice_}
+        qualify row_number() over (partition by {day} order by count(*) desc, {slice_}) <= {SLICE_VALUES}
+    )"""
 
 
 def _dates(days: Collection[date]) -> str:

@@ -168,6 +168,7 @@ def dbt_vars_of(catalog: Catalog) -> dict[str, Any]:
         "grains": list(catalog.metrics.grains),
         "rolling": list(catalog.metrics.rolling),
         "rolling_values": ROLLING_VALUES,
+        "slice_values": SLICE_VALUES,
         "judges": [
             {
                 "name": judge.name,
@@ -194,6 +195,8 @@ def dbt_vars_of(catalog: Catalog) -> dict[str, Any]:
     }
 
 
+SLICE_VALUES = 100
+"""Of each slice, the values with most answers of a day or week that have points; the others are one, `REST`."""
 ROLLING_VALUES = 20
 """Of each slice, the values with most answers of a day that rolling windows follow."""
 

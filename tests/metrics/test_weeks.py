@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from onlineeval_dagster.catalog.load import load_catalog
+from onlineeval_dagster.contracts import estimates
 from onlineeval_dagster.contracts.arrow import to_table
 from onlineeval_dagster.contracts.estimates import MetricPoint
 from onlineeval_dagster.contracts.tables import DAY
@@ -23,7 +24,7 @@ from onlineeval_dagster.metrics.rolling import roll_points
 from onlineeval_dagster.metrics.stage import estimate_points
 from onlineeval_dagster.settings import PACKAGED_CATALOG
 from onlineeval_dagster.warehouse.dry_run import fact_columns
-from onlineeval_dagster.warehouse.duckdb import Build, connection, dbt_vars, finish, query
+from onlineeval_dagster.warehouse.duckdb import SLICE_VALUES, Build, connection, dbt_vars, finish, query
 from tests.worlds import answer, lake_of, settings_at
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
@@ -310,3 +311,43 @@ def test_a_week_whose_answers_went_with_retention_stays_as_it_was_counted(later:
 def test_days_too_old_for_minutes_are_looked_at_once(world: World, later: Later) -> None:
     assert later.minutes.days == ()
     assert world.lake.read_through("minute_counts", "warehouse") == 2
+
+
+@pytest.mark.parametrize("metric", ["copied", "latency_p50"])
+def test_of_a_slice_with_a_value_an_answer_the_most_are_kept_and_the_others_are_one(
+    crowded: World, metric: str
+) -> None:
+    points = crowded.points(f"metric = '{metric}' and slice in ('all', 'variant')")
+    for grain in ("hour", "day", "week"):
+        own = [point for point in points if point["grain"] == grain]
+        values = {point["slice_value"] for point in own} - {"all"}
+        assert {"common", estimates.REST} <= values and len(values) <= SLICE_VALUES + 1
+        whole, parts = (
+            sum(point["population"] for point in own if point["slice"] == slice_) for slice_ in ("all", "variant")
+        )
+        assert whole == parts
+    (day,) = [point for point in points if point["grain"] == "day" and point["slice_value"] == estimates.REST]
+    assert day["population"] == 10_000 - 2_000 - (SLICE_VALUES - 1)
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A day of 10,000 answers: 2,000 of one variant, each other one of a variant of its own."""
+    made = World(tmp_path_factory.mktemp("crowded"))
+    day = MONDAYS[0]
+    with connection(made.file) as warehouse:
+        warehouse.execute(
+            f"""
+            delete from marts.response_facts;
+            insert into marts.response_facts by name
+            select date '{day}' as day, date '{day}'::timestamptz + to_seconds(n * 8) as occurred_at,
+                'r' || n as response_id,
+                'production' as environment, 'shop' as app, 'user:u' || n % 700 as user_key, false as is_error,
+                n % 3 = 0 as copy_seen, (100 + n % 900)::double as latency_ms,
+                case when n % 5 = 0 then 'common' else 'v' || n end as variant
+            from range(10000) as numbers(n)
+            """
+        )
+    made.build([day])
+    estimate_points(made.file, made.lake, CATALOG)
+    return made

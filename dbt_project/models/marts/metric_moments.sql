@@ -1,6 +1,6 @@
 {%- set slices = ["all"] + var("slices") -%}
 {%- set grains = var("grains") | reject("equalto", "week") | list -%}
-with facts as (
+with answers_of_days as (
     select
         *,
         date_trunc('hour', occurred_at) as window_hour,
@@ -9,6 +9,7 @@ with facts as (
     where day in {{ touched_days() }}
         and environment in ({% for name in var("environments") %}'{{ name }}'{% if not loop.last %}, {% endif %}{% endfor %})
 ),
+{{ facts_of_most_values("answers_of_days", "day") }}
 {{ designs("facts") }}
 
 numbers as materialized (

@@ -8,13 +8,14 @@
 {{ config(incremental_strategy="replace_weeks") }}
 {%- set buckets = 16384 -%}
 {%- set slices = ["all"] + var("slices") -%}
-with facts as not materialized (
+with answers_of_weeks as not materialized (
     select *, date_trunc('week', day)::date as monday
     from {{ ref("response_facts") }}
     where day in {{ days_of_touched_weeks() }}
         and environment in ({% for name in var("environments") %}'{{ name }}'{% if not loop.last %}, {% endif %}{% endfor %})
         and {{ "true" if "week" in var("grains") else "false" }}
 ),
+{{ facts_of_most_values("answers_of_weeks", "monday") }}
 {{ designs("facts") }}
 
 numbers as not materialized (
