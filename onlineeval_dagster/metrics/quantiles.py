@@ -23,7 +23,6 @@ import pyarrow as pa
 from scipy.stats import binom
 
 from onlineeval_dagster.catalog.load import Catalog
-from onlineeval_dagster.catalog.metrics_file import Metric
 from onlineeval_dagster.contracts.estimates import REST, SLICES
 from onlineeval_dagster.lake.scan import literals
 from onlineeval_dagster.metrics.cells import codes
@@ -153,21 +152,21 @@ def quantile_points(
     file: Path, catalog: Catalog, days: Collection[date], mondays: Collection[date]
 ) -> Iterator[tuple[str, pa.Table, Estimates]]:
     """Each quantile metric, the columns of its windows of `days` and weeks of `mondays`, and what is known of them."""
-    alike: dict[tuple[str, str, str], dict[str, Metric]] = {}
+    alike: dict[tuple[str, str, str], dict[str, float]] = {}
     for name, one in catalog.metrics.metrics.items():  # the 50th and the 95th percentile of one thing have one sketch
-        if one.kind == "quantile":
-            alike.setdefault((one.numerator, one.denominator, one.filter), {})[name] = one
-    for same in alike.values():
-        sketches = _sketches_sql(next(iter(same.values())), catalog, days, mondays)
+        if one.quantile is not None:
+            alike.setdefault((one.numerator, one.denominator, one.filter), {})[name] = one.quantile
+    for told, ps in alike.items():
+        sketches = _sketches_sql(*told, catalog, days, mondays)
         cells = query(file, f"{sketches} select {', '.join(_WINDOW)}, bucket, sum(count)::bigint as count {_FROM}")
         if not len(cells):
             continue
         _, first, group = np.unique(codes(cells, _WINDOW), return_index=True, return_inverse=True)
         windows = cells.select(_WINDOW).take(pa.array(first))
         histograms = Histograms.of(group, *(cells.column(name).to_numpy() for name in ("bucket", "count")))
-        of = _users(file, sketches, windows, histograms, [one.quantile or 0.5 for one in same.values()])
-        for (name, one), users in zip(same.items(), of, strict=True):
-            yield name, windows, estimate_quantiles(histograms, users, one.quantile or 0.5)
+        of_users = _users(file, sketches, windows, histograms, list(ps.values()))
+        for (name, p), users in zip(ps.items(), of_users, strict=True):
+            yield name, windows, estimate_quantiles(histograms, users, p)
 
 
 _FROM = "from windows group by all"
@@ -205,7 +204,14 @@ def _users(file: Path, sketches: str, windows: pa.Table, histograms: Histograms,
     return [Users(users=users, size_squares=sizes, residual_squares=columns[f"residual_{i}"]) for i in numbers]
 
 
-def _sketches_sql(metric: Metric, catalog: Catalog, days: Collection[date], mondays: Collection[date]) -> str:
+def _sketches_sql(
+    numerator: str,
+    denominator: str,
+    where: str,
+    catalog: Catalog,
+    days: Collection[date],
+    mondays: Collection[date],
+) -> str:
     """A `with` that ends in `windows`: the columns _WINDOW, then bucket, user_number and count."""
     weeks = {monday + timedelta(days=step) for monday in mondays for step in range(7)}
     starts = {"hour": "hour", "day": "counted.day::timestamptz", "week": "counted.monday::timestamptz"}
@@ -226,8 +232,8 @@ def _sketches_sql(metric: Metric, catalog: Catalog, days: Collection[date], mond
     covered as (select monday, count(distinct day) as days_covered from facts group by monday),
     told as (
         select day, monday, date_trunc('hour', occurred_at) as hour, {", ".join(SLICES)},
-            hash(user_key) as user_number, ({metric.numerator})::double as value
-        from facts where ({metric.filter}) and ({metric.denominator})
+            hash(user_key) as user_number, ({numerator})::double as value
+        from facts where ({where}) and ({denominator})
     ),
     counted as materialized (
         select * exclude (value), {bucket_sql("value")} as bucket, count(*) as count

@@ -1,12 +1,12 @@
 """How many conversations a log file holds and how long they are, for judges that read them whole."""
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onlineeval_dagster.contracts.events import Response
 from onlineeval_dagster.judges.rubric import turn
@@ -21,7 +21,7 @@ class Conversations:
     """
 
     an_answer: float
-    earlier_chars: Sequence[float] | Any
+    earlier_chars: NDArray[np.float64]
 
     @classmethod
     def alone(cls) -> Self:
@@ -64,4 +64,6 @@ class Turns:
             return Conversations.alone()
         earlier = np.add.reduceat(chars, starts) - chars[ends]
         has_answer = answered > 0
-        return Conversations(an_answer=float(has_answer.sum() / answered.sum()), earlier_chars=earlier[has_answer])
+        return Conversations(
+            an_answer=float(has_answer.sum() / answered.sum()), earlier_chars=earlier[has_answer].astype(np.float64)
+        )
