@@ -34,6 +34,8 @@ MINUTE_DAYS = 7
 _OTHERS = {"log": LOG_DAYS, "runs": RUN_DAYS, "reports": None}
 _OTHERS |= dict.fromkeys(("minute_counts", "rolling_points"), MINUTE_DAYS)
 """Kept so long where no entry says otherwise."""
+HOURS: dict[str, int] = dict.fromkeys(("metric_points", "detrended_metrics"), 90)
+"""Tables with points by hour, and how many days those are kept where no entry says otherwise: days and weeks stay."""
 _NEVER = {
     "tombstones": "without its tombstone what was erased can come back",
     "ingested_parts": "it says what of the log was taken in",
@@ -44,10 +46,11 @@ _COUNTED_WITH_RESPONSES = ("actions", "labels", "verdicts", "signals", "selectio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """Days that something is kept, and days that its texts are; None: for ever."""
+    """Days that something is kept, that its texts are and that its points by hour are; None: for ever."""
 
     days: int | None = None
     text_days: int | None = None
+    hour_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,7 @@ class Retention:
     kept: Mapping[str, Kept] = field(default_factory=dict)
 
     def of(self, name: str) -> Kept:
-        return self.kept.get(name, Kept(days=_OTHERS.get(name)))
+        return self.kept.get(name, Kept(days=_OTHERS.get(name), hour_days=HOURS.get(name)))
 
     def accepted_days(self, retention_days: int) -> int:
         """How old an event may be that ingest takes: not older than answers are kept, or their day would be new."""
@@ -90,7 +93,7 @@ def _kept(name: str, entry: object) -> Kept:
         raise CatalogError(f"retention.toml: {name} is no table; {hint}")
     if not isinstance(entry, dict):
         raise CatalogError(f"retention.toml: {name} is {entry!r}; write a table such as [{name}] with days = 90")
-    keys = {"days", "text_days"} if name in TEXTS else {"days"}
+    keys = {"days"} | ({"text_days"} if name in TEXTS else set()) | ({"hour_days"} if name in HOURS else set())
     for key, value in entry.items():
         if key not in keys:
             raise CatalogError(
@@ -98,7 +101,11 @@ def _kept(name: str, entry: object) -> Kept:
             )
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise CatalogError(f"retention.toml: {name}.{key} must be a whole number of days from 1 on, got {value!r}")
-    return Kept(days=entry.get("days", _OTHERS.get(name)), text_days=entry.get("text_days"))
+    return Kept(
+        days=entry.get("days", _OTHERS.get(name)),
+        text_days=entry.get("text_days"),
+        hour_days=entry.get("hour_days", HOURS.get(name)),
+    )
 
 
 def _check_order(retention: Retention) -> None:

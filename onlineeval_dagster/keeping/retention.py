@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from onlineeval_dagster.catalog.retention import LOG_DAYS, TEXTS, Retention
+from onlineeval_dagster.catalog.retention import HOURS, LOG_DAYS, TEXTS, Retention
 from onlineeval_dagster.contracts.tables import TABLES
 from onlineeval_dagster.keeping.quiet import keeping, quiet
 from onlineeval_dagster.lake.delta import Lake
@@ -27,7 +27,7 @@ class Due:
 
 def due(settings: Settings, lake: Lake, retention: Retention, *, now: datetime) -> list[Due]:
     """What would go now, without touching anything."""
-    found = [*_days_due(lake, retention, now), *_texts_due(lake, retention, now)]
+    found = [*_days_due(lake, retention, now), *_texts_due(lake, retention, now), *_hours_due(lake, retention, now)]
     before = _before(retention.of("reports").days, now)
     if before is not None and (pages := _old_pages(settings, before)):
         found.append(Due(what="reports", goes="pages", before=before, count=len(pages)))
@@ -57,6 +57,9 @@ def _let_go(settings: Settings, lake: Lake, each: Due, *, now: datetime) -> None
     match each.goes:
         case "days":
             drop_days(lake, each.what, before=each.before, now=now)
+        case "hours":
+            old = {day for day in lake.days(each.what) if day < each.before}
+            take_out(lake, each.what, _is_hour(each.what, each.before), now=now, days=old)
         case "texts":
             take_out(
                 lake,
@@ -90,6 +93,21 @@ def _texts_due(lake: Lake, retention: Retention, now: datetime) -> Iterable[Due]
         where = _has_text(name, before) + (f" and day >= date '{gone}'" if gone else "")
         if count := rows_where(lake, name, where):
             yield Due(what=name, goes="texts", before=before, count=count)
+
+
+def _hours_due(lake: Lake, retention: Retention, now: datetime) -> Iterable[Due]:
+    for name in HOURS:
+        before = _before(retention.of(name).hour_days, now)
+        if before is not None and any(day < before for day in lake.days(name)):
+            gone = _before(retention.of(name).days, now)
+            where = _is_hour(name, before) + (f" and day >= date '{gone}'" if gone else "")
+            if count := rows_where(lake, name, where):
+                yield Due(what=name, goes="hours", before=before, count=count)
+
+
+def _is_hour(name: str, before: date) -> str:
+    """SQL: points by hour of the days before `before`."""
+    return f"({name}.grain = 'hour' and {name}.day < date '{before}')"
 
 
 def _has_text(name: str, before: date) -> str:

@@ -63,6 +63,19 @@ def test_a_day_goes_whole_and_younger_ones_stay(settings):
     assert after["signals"] == before["signals"]
 
 
+def test_points_by_hour_go_before_those_of_the_day(settings):
+    places = [("hour", OLD), ("day", OLD), ("hour", NEW), ("day", NEW)]
+    points = to_table([point("copied", at, 0.3, grain=grain) for grain, at in places], MetricPoint)
+    days = pa.array([at.date() for _, at in places])
+    Lake(settings.lake_folder).append("metric_points", points.append_column("day", days))
+    assert due(settings, Lake(settings.lake_folder), Retention(), now=NOW) == []  # not 90 days old
+    went = let_go(settings, keep(metric_points=Kept(hour_days=30)))
+    assert [(each.what, each.goes, each.count) for each in went] == [("metric_points", "hours", 1)]
+    left = [(row["grain"], row["day"]) for row in tables(settings, ("metric_points",))["metric_points"]]
+    assert sorted(left) == sorted((grain, at.date()) for grain, at in places[1:])
+    assert let_go(settings, keep(metric_points=Kept(hour_days=30))) == []
+
+
 def test_to_look_touches_nothing(settings):
     lake = Lake(settings.lake_folder)
     versions = {name: lake.version(name) for name in TABLES}
@@ -180,9 +193,11 @@ def test_the_packaged_file_drops_no_day_of_any_table_but_minutes():
     assert (retention.of("log").days, retention.of("runs").days) == (7, 30)
 
 
-def test_without_the_file_everything_but_minutes_is_kept(tmp_path):
+def test_without_the_file_everything_but_minutes_and_old_hours_is_kept(tmp_path):
     retention = load_retention(tmp_path)
-    assert all(retention.of(name) == Kept() for name in TABLES if name not in ("minute_counts", "rolling_points"))
+    assert all(retention.of(name) == Kept(hour_days=90) for name in ("metric_points", "detrended_metrics"))
+    fast = {"minute_counts", "rolling_points", "metric_points", "detrended_metrics"}
+    assert all(retention.of(name) == Kept() for name in TABLES.keys() - fast)
     assert retention.of("minute_counts") == Kept(days=7)
     assert retention.accepted_days(400) == 400
 
